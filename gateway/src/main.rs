@@ -1,0 +1,5 @@
+//! The gateway service as a binary of its own.
+
+fn main() -> std::process::ExitCode {
+    gateway::run()
+}

@@ -1,0 +1,5 @@
+//! The users service as a binary of its own.
+
+fn main() -> std::process::ExitCode {
+    users::run()
+}
