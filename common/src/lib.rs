@@ -1,1 +1,12 @@
-//! Warren.
+//! What every Warren service is built from, and nothing that knows a user or an order.
+//!
+//! Read the rooms in the order below: how a service is told what to be ([`config`]), how it says what it
+//! does ([`telemetry`]), how its actors are kept alive ([`supervision`]), what they tell each other across
+//! services ([`event`]), where they keep it ([`store`]), how it travels ([`broker`], [`relay`]), and how the
+//! world talks to it ([`http`]).
+
+pub mod backoff;
+pub mod config;
+pub mod event;
+pub mod supervision;
+pub mod telemetry;

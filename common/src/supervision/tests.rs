@@ -1,0 +1,206 @@
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use actix::{Actor, ActorContext, Arbiter, Context, Handler, Message};
+
+use super::*;
+use crate::{backoff::Backoff, telemetry::metrics::Registry};
+
+/// Counts what it is told, and ends in the way it is told.
+struct Counter {
+    count: u32,
+    life: Life,
+}
+
+impl Actor for Counter {
+    type Context = Context<Self>;
+}
+
+impl Handler<Observe> for Counter {
+    type Result = actix::MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        Observe::answer::<Self>(&self.count)
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "u32")]
+struct Count;
+
+impl Handler<Count> for Counter {
+    type Result = u32;
+
+    fn handle(&mut self, _: Count, _: &mut Self::Context) -> u32 {
+        self.count += 1;
+        self.count
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+enum End {
+    Stop,
+    Fail,
+    Lose,
+    Panic,
+}
+
+impl Handler<End> for Counter {
+    type Result = ();
+
+    fn handle(&mut self, end: End, context: &mut Self::Context) {
+        match end {
+            End::Stop => {}
+            End::Fail => self.life.failed("out of order"),
+            End::Lose => self.life.lost("the line"),
+            End::Panic => panic!("on purpose"),
+        }
+        context.stop();
+    }
+}
+
+const DEADLINE: Duration = Duration::from_secs(5);
+
+fn quick(name: &str) -> Spec {
+    Spec::new(name).backoff(Backoff::new(Duration::from_millis(1), Duration::from_millis(5)))
+}
+
+fn counter(life: Life) -> Result<Counter, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(Counter { count: 0, life })
+}
+
+/// Asks until a generation answers.
+async fn count(handle: &Handle<Counter>) -> u32 {
+    let counted = async {
+        loop {
+            if let Ok(count) = handle.ask(Count, DEADLINE).await {
+                return count;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, counted).await.expect("the actor comes back")
+}
+
+#[actix::test]
+async fn however_an_actor_ends_a_fresh_one_takes_its_place_and_the_cause_is_kept() {
+    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let handle = supervisor.supervise(&Arbiter::current(), quick("counter"), counter);
+
+    for end in [End::Stop, End::Fail, End::Lose, End::Panic] {
+        assert_eq!(count(&handle).await, 1, "every generation starts afresh");
+        // The actor may end before it answers.
+        let _ = handle.ask(end, DEADLINE).await;
+    }
+    count(&handle).await;
+
+    let report = supervisor.report().await;
+    let causes: Vec<Exit> = report.timeline.iter().map(|restart| restart.cause.clone()).collect();
+    assert_eq!(
+        causes,
+        [
+            Exit::Stopped,
+            Exit::Failed("out of order".to_owned()),
+            Exit::Lost("the line".to_owned()),
+            Exit::Panicked("on purpose".to_owned()),
+        ]
+    );
+    assert!(report.timeline.iter().all(|restart| restart.recovered_after_ms.is_some()));
+    assert_eq!(report.actors[0].generation, 5);
+    assert_eq!(report.actors[0].observed, Some(serde_json::json!(1)));
+}
+
+#[actix::test]
+async fn a_factory_that_fails_or_panics_is_tried_again() {
+    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let tries = AtomicU32::new(0);
+
+    let handle = supervisor.supervise(&Arbiter::current(), quick("counter"), move |life| {
+        match tries.fetch_add(1, Ordering::Relaxed) {
+            0 => Err("no file".into()),
+            1 => panic!("no luck"),
+            _ => counter(life),
+        }
+    });
+
+    assert_eq!(count(&handle).await, 1);
+    let causes: Vec<String> =
+        supervisor.report().await.timeline.iter().map(|restart| restart.cause.to_string()).collect();
+    assert_eq!(causes, ["failed: no file", "panicked: no luck"]);
+}
+
+#[actix::test]
+async fn an_injected_fault_ends_the_living_generation() {
+    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let handle = supervisor.supervise(&Arbiter::current(), quick("counter"), counter);
+    assert_eq!(count(&handle).await, 1);
+    assert_eq!(count(&handle).await, 2);
+
+    supervisor.inject("counter", Fault::Panic).expect("the actor exists");
+
+    let again = async { while count(&handle).await != 1 {} };
+    tokio::time::timeout(DEADLINE, again).await.expect("a fresh generation counts from 1");
+    assert_eq!(supervisor.inject("nobody", Fault::Stop), Err(NoSuchActor));
+}
+
+#[actix::test]
+async fn an_actor_that_keeps_failing_escalates_and_is_not_restarted_any_more() {
+    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let window = RestartWindow::new(3, Duration::from_secs(60));
+
+    let handle =
+        supervisor.supervise::<Counter, _>(&Arbiter::current(), quick("counter").window(window), |_| {
+            Err("broken for good".into())
+        });
+
+    tokio::time::timeout(DEADLINE, supervisor.escalated()).await.expect("four failures are too many");
+    assert!(supervisor.has_escalated());
+    assert!(matches!(handle.ask(Count, DEADLINE).await, Err(AskError::Restarting { .. })));
+    assert_eq!(supervisor.report().await.timeline.len(), 4);
+}
+
+#[actix::test]
+async fn losing_something_outside_the_process_never_escalates() {
+    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let window = RestartWindow::new(3, Duration::from_secs(60));
+    let handle = supervisor.supervise(&Arbiter::current(), quick("counter").window(window), counter);
+
+    for _ in 0..10 {
+        count(&handle).await;
+        let _ = handle.ask(End::Lose, DEADLINE).await;
+    }
+
+    assert_eq!(count(&handle).await, 1);
+    assert!(!supervisor.has_escalated());
+}
+
+#[actix::test]
+async fn an_actor_that_says_itself_when_it_works_is_not_healthy_before() {
+    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let (tell, told) = std::sync::mpsc::channel();
+    let handle =
+        supervisor.supervise(&Arbiter::current(), quick("counter").healthy_when_it_says_so(), move |life| {
+            tell.send(life.clone()).expect("the test listens");
+            counter(life)
+        });
+    assert_eq!(count(&handle).await, 1);
+
+    assert!(!handle.is_healthy());
+    told.recv().expect("the actor was built").healthy();
+
+    assert!(handle.is_healthy());
+}
+
+#[actix::test]
+async fn stopping_drops_every_actor_and_restarts_none() {
+    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let handle = supervisor.supervise(&Arbiter::current(), quick("counter"), counter);
+    count(&handle).await;
+
+    tokio::time::timeout(DEADLINE, supervisor.stop()).await.expect("the guardian ends");
+
+    assert!(matches!(handle.ask(Count, DEADLINE).await, Err(AskError::Restarting { .. })));
+}

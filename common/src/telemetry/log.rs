@@ -1,0 +1,44 @@
+//! Log lines: one event a line, key=value pairs, on standard error.
+
+use std::io::Write;
+
+use env_logger::{Builder, Env};
+
+/// Starts logging for the process; `RUST_LOG` chooses the level (`info` where it is unset).
+///
+/// A panic is logged too, once, with its place; the guardian's restart line names its consequence.
+pub fn init(service: &'static str) {
+    let started = Builder::from_env(Env::default().default_filter_or("info"))
+        .format(move |out, record| {
+            let at = out.timestamp_millis();
+            writeln!(
+                out,
+                "{at} {level:<5} {service} {room}: {message}",
+                level = record.level(),
+                room = room(record.target()),
+                message = record.args(),
+            )
+        })
+        .try_init();
+    if started.is_ok() {
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            let message = panic_message(panic.payload());
+            ::log::error!(target: "panic", "event=panic place={place} message={message:?}");
+        }));
+    }
+}
+
+/// Returns the text of a panic's payload.
+pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+/// Shortens a module path to what a reader looks for: `common::broker::link` to `broker::link`.
+fn room(target: &str) -> &str {
+    target.strip_prefix("common::").unwrap_or(target)
+}
