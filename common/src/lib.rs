@@ -8,5 +8,6 @@
 pub mod backoff;
 pub mod config;
 pub mod event;
+pub mod store;
 pub mod supervision;
 pub mod telemetry;
