@@ -9,5 +9,6 @@ pub mod backoff;
 pub mod config;
 pub mod event;
 pub mod http;
+pub mod store;
 pub mod supervision;
 pub mod telemetry;

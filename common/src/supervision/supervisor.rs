@@ -147,7 +147,6 @@ impl Supervisor {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "named once, used twice, a few lines above")]
     fn adopt<A, F>(&self, spec: Spec, factory: F) -> (Handle<A>, Guardian<A, F>, oneshot::Sender<()>)
     where
         A: Actor<Context = Context<A>> + Handler<Observe>,

@@ -1,0 +1,314 @@
+//! redb, and the only page that names it.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use jiff::Timestamp;
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    TableError, WriteTransaction, backends::InMemoryBackend,
+};
+use serde::Serialize;
+
+use super::{
+    Page, StoreConfig, StoreError, StoreKind, Table, Tables,
+    table::{decode, encode},
+};
+use crate::event::Envelope;
+
+type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
+
+/// Events that wait for the broker, by the order in which they were committed.
+const OUTBOX: TableDefinition<u64, &[u8]> = TableDefinition::new("outbox");
+
+/// The highest outbox number ever given, so that numbers are never used twice.
+const OUTBOX_LAST: TableDefinition<(), u64> = TableDefinition::new("outbox_last");
+
+/// The open file.
+#[derive(Clone)]
+pub(super) struct Engine {
+    database: Arc<Database>,
+    pending: Arc<AtomicU64>,
+    last: Arc<AtomicU64>,
+}
+
+impl Engine {
+    /// Opens the file, or makes it.
+    pub(super) fn open(config: &StoreConfig, service: &str) -> Result<Self, StoreError> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(config.cache_bytes);
+        let database = match config.kind {
+            StoreKind::Memory => builder.create_with_backend(InMemoryBackend::new()).map_err(io)?,
+            StoreKind::Redb => {
+                fs::create_dir_all(&config.folder)
+                    .map_err(|error| StoreError::Io(format!("{}: {error}", config.folder.display())))?;
+                let file = config.folder.join(format!("{service}.redb"));
+                builder
+                    .create(&file)
+                    .map_err(|error| StoreError::Io(format!("{}: {error}", file.display())))?
+            }
+        };
+        let transaction = database.begin_write().map_err(io)?;
+        let pending = transaction.open_table(OUTBOX).map_err(io)?.len().map_err(io)?;
+        let last = {
+            let table = transaction.open_table(OUTBOX_LAST).map_err(io)?;
+            match table.get(()).map_err(io)? {
+                Some(last) => last.value(),
+                // In memory every generation starts afresh; its numbers must still be new to the relay.
+                None if config.kind == StoreKind::Memory => Timestamp::now().as_microsecond().unsigned_abs(),
+                None => 0,
+            }
+        };
+        transaction.commit().map_err(io)?;
+        Ok(Self {
+            database: Arc::new(database),
+            pending: Arc::new(AtomicU64::new(pending)),
+            last: Arc::new(AtomicU64::new(last)),
+        })
+    }
+
+    /// Events that wait for the broker.
+    pub(super) fn pending(&self) -> u64 {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// A consistent view of the last commit.
+    pub(super) fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Ok(Snapshot { transaction: self.database.begin_read().map_err(io)? })
+    }
+
+    /// Runs `work` in a transaction and commits it durably; whatever fails leaves the file as it was. Returns
+    /// how many events the commit added to the outbox.
+    pub(super) fn transact(
+        &self,
+        now: Timestamp,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
+    ) -> Result<u64, StoreError> {
+        let transaction = self.database.begin_write().map_err(io)?;
+        let (pending, last) = (self.pending(), self.last.load(Ordering::Relaxed));
+        let mut running = Transaction {
+            transaction: &transaction,
+            tables: RefCell::default(),
+            now,
+            pending,
+            last,
+            writes: 0,
+            enqueued: 0,
+        };
+        work(&mut running)?;
+        let Transaction { writes, enqueued, .. } = running;
+        let (pending_after, last_after) = (running.pending, running.last);
+        drop(running);
+        if writes > 0 {
+            if last_after != last {
+                transaction.open_table(OUTBOX_LAST).map_err(io)?.insert((), last_after).map_err(io)?;
+            }
+            transaction.commit().map_err(io)?;
+            self.pending.store(pending_after, Ordering::Relaxed);
+            self.last.store(last_after, Ordering::Relaxed);
+        }
+        Ok(enqueued)
+    }
+}
+
+/// What a command reads and writes; everything in it is committed together, or nothing.
+pub struct Transaction<'a> {
+    transaction: &'a WriteTransaction,
+    // A table may be open only once at a time, and opening it costs a look-up.
+    tables: RefCell<HashMap<&'static str, redb::Table<'a, &'static str, &'static [u8]>>>,
+    now: Timestamp,
+    pending: u64,
+    last: u64,
+    writes: u64,
+    enqueued: u64,
+}
+
+impl<'a> Transaction<'a> {
+    /// The time of the commit, the same for all that it holds.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Keeps `value` under `key`, in place of what was there.
+    ///
+    /// # Errors
+    /// When the value cannot be encoded, or the file not written.
+    pub fn put<V: Serialize>(&mut self, table: Table<V>, key: &str, value: &V) -> Result<(), StoreError> {
+        let bytes = encode(table.name, key, value)?;
+        self.put_bytes(table.name, key, &bytes)
+    }
+
+    /// Removes what is under `key`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn remove<V>(&mut self, table: Table<V>, key: &str) -> Result<(), StoreError> {
+        self.remove_bytes(table.name, key)
+    }
+
+    /// Leaves an event for the broker, which the relay publishes after the commit.
+    ///
+    /// # Errors
+    /// When the event cannot be encoded, or the file not written.
+    pub fn publish(&mut self, envelope: &Envelope) -> Result<(), StoreError> {
+        let bytes = encode("outbox", envelope.id.as_str(), envelope)?;
+        self.writes += 1;
+        self.last += 1;
+        let mut outbox = self.transaction.open_table(OUTBOX).map_err(io)?;
+        outbox.insert(self.last, bytes.as_slice()).map_err(io)?;
+        self.pending += 1;
+        self.enqueued += 1;
+        Ok(())
+    }
+
+    /// How many writes were made so far.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes
+    }
+
+    /// Removes events that were confirmed; numbers that are gone already are passed over.
+    pub(super) fn forget_events(&mut self, numbers: &[u64]) -> Result<(), StoreError> {
+        self.writes += 1;
+        let mut outbox = self.transaction.open_table(OUTBOX).map_err(io)?;
+        for number in numbers {
+            if outbox.remove(number).map_err(io)?.is_some() {
+                self.pending = self.pending.saturating_sub(1);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_bytes(
+        &mut self,
+        table: &'static str,
+        key: &str,
+        value: &[u8],
+    ) -> Result<(), StoreError> {
+        self.writes += 1;
+        self.with(table, |rows| rows.insert(key, value).map(drop).map_err(io))
+    }
+
+    pub(super) fn remove_bytes(&mut self, table: &'static str, key: &str) -> Result<(), StoreError> {
+        self.writes += 1;
+        self.with(table, |rows| rows.remove(key).map(drop).map_err(io))
+    }
+
+    fn with<T>(
+        &self,
+        name: &'static str,
+        use_table: impl FnOnce(&mut redb::Table<'a, &'static str, &'static [u8]>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        use std::collections::hash_map::Entry;
+        match self.tables.borrow_mut().entry(name) {
+            Entry::Occupied(mut open) => use_table(open.get_mut()),
+            Entry::Vacant(closed) => {
+                let table = self.transaction.open_table(Rows::new(name)).map_err(io)?;
+                use_table(closed.insert(table))
+            }
+        }
+    }
+}
+
+impl Tables for Transaction<'_> {
+    fn get_bytes(&self, table: &'static str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(table, |rows| get(rows, key))
+    }
+
+    fn page_bytes(
+        &self,
+        table: &'static str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<(String, Vec<u8>)>, StoreError> {
+        self.with(table, |rows| page(rows, prefix, after, limit))
+    }
+}
+
+/// A consistent view of the last commit.
+pub struct Snapshot {
+    transaction: ReadTransaction,
+}
+
+impl Snapshot {
+    /// Returns up to `limit` events after number `after`, oldest first.
+    pub(super) fn events_after(&self, after: u64, limit: usize) -> Result<Vec<(u64, Envelope)>, StoreError> {
+        let outbox = self.transaction.open_table(OUTBOX).map_err(io)?;
+        let mut events = Vec::new();
+        for row in outbox.range(after.saturating_add(1)..).map_err(io)?.take(limit) {
+            let (number, bytes) = row.map_err(io)?;
+            let number = number.value();
+            events.push((number, decode("outbox", &number.to_string(), bytes.value())?));
+        }
+        Ok(events)
+    }
+
+    fn table(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<redb::ReadOnlyTable<&'static str, &'static [u8]>>, StoreError> {
+        match self.transaction.open_table(Rows::new(name)) {
+            Ok(table) => Ok(Some(table)),
+            // Nothing was ever put there.
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(io(error)),
+        }
+    }
+}
+
+impl Tables for Snapshot {
+    fn get_bytes(&self, table: &'static str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.table(table)?.map_or(Ok(None), |rows| get(&rows, key))
+    }
+
+    fn page_bytes(
+        &self,
+        table: &'static str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<(String, Vec<u8>)>, StoreError> {
+        let nothing = Page { items: Vec::new(), more: false };
+        self.table(table)?.map_or(Ok(nothing), |rows| page(&rows, prefix, after, limit))
+    }
+}
+
+fn get(
+    rows: &impl ReadableTable<&'static str, &'static [u8]>,
+    key: &str,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(rows.get(key).map_err(io)?.map(|bytes| bytes.value().to_vec()))
+}
+
+fn page(
+    rows: &impl ReadableTable<&'static str, &'static [u8]>,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Page<(String, Vec<u8>)>, StoreError> {
+    let mut items = Vec::new();
+    let from = format!("{prefix}{}", after.unwrap_or_default());
+    for row in rows.range(from.as_str()..).map_err(io)? {
+        let (key, value) = row.map_err(io)?;
+        let Some(rest) = key.value().strip_prefix(prefix) else { break };
+        if after == Some(rest) {
+            continue;
+        }
+        if items.len() == limit {
+            return Ok(Page { items, more: true });
+        }
+        items.push((rest.to_owned(), value.value().to_vec()));
+    }
+    Ok(Page { items, more: false })
+}
+
+fn io(error: impl Into<redb::Error>) -> StoreError {
+    StoreError::Io(error.into().to_string())
+}

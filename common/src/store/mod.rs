@@ -1,0 +1,38 @@
+//! Where a service keeps what it owns: entities, outbox, inbox and idempotency records, in one file.
+//!
+//! *Owns*: [`Repository`] owns the file, a writer thread and the right to change anything in it.
+//! *Receives*: [`Write`] with a [`Command`], [`Read`] with a [`Query`].
+//! *Sends*: a call to its `on_events` whenever a commit left events for the relay.
+//! *When it fails*: every command that was not committed is answered with an error; the next generation opens
+//! the file as the last commit left it.
+//!
+//! What one command changes is one atomic, durable commit, and the answer leaves after it. Commands that arrive
+//! together share a commit (*group commit*): while the writer waits for the disk, the next batch gathers.
+//!
+//! Indexes are tables of the same file rather than maps in memory. So they cannot be ahead of the disk, need no
+//! undoing when a commit fails, cost no time at start-up however much is stored, and could be those of another
+//! database: nothing outside `engine` names redb. Queries read a snapshot, and never wait for the writer.
+
+mod command;
+mod config;
+mod engine;
+mod error;
+mod expiring;
+mod idempotency;
+mod inbox;
+mod outbox;
+mod repository;
+mod table;
+mod writer;
+
+pub use command::{Command, Importance, Query};
+pub use config::{StoreConfig, StoreKind};
+pub use engine::{Snapshot, Transaction};
+pub use error::StoreError;
+pub use idempotency::{Fingerprint, IdempotencyKey, IdempotentWrite, Once, Recall, Recalled};
+pub use outbox::{MarkSent, OutboxRow, PendingEvents};
+pub use repository::{Read, Repository, RepositoryError, RepositoryHandle, StoreMetrics, Write};
+pub use table::{Page, Table, Tables};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult,
+    ResponseFuture, fut,
+};
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::{
+    Command, Importance, Query, StoreConfig, StoreError, Transaction,
+    engine::Engine,
+    idempotency::IDEMPOTENCY,
+    inbox::INBOX,
+    writer::{Committed, Writer},
+};
+use crate::{
+    supervision::{AskError, Handle, Life, Observe},
+    telemetry::metrics::{Gauge, Histogram, Registry},
+};
+
+/// How often expired records are removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How many expired records one commit removes.
+const SWEEP_LIMIT: usize = 1000;
+
+/// Owns a service's store and is the only one to change it.
+pub struct Repository {
+    engine: Engine,
+    writer: Writer,
+    totals: Arc<Totals>,
+    life: Life,
+    failed: Option<oneshot::Receiver<StoreError>>,
+    kind: super::StoreKind,
+}
+
+#[derive(Default)]
+struct Totals {
+    commits: AtomicU64,
+    commands: AtomicU64,
+}
+
+/// What the repository counts; registered once a process, handed to every generation.
+#[derive(Clone)]
+pub struct StoreMetrics {
+    pending: Gauge,
+    commit_seconds: Histogram,
+    batch: Histogram,
+}
+
+impl StoreMetrics {
+    /// Registers `<service>_outbox_pending`, `<service>_store_commit_seconds` and `<service>_store_batch_commands`.
+    pub fn new(service: &str, registry: &mut Registry) -> Self {
+        let seconds = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
+        let commands = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+        let metrics = Self {
+            pending: Gauge::default(),
+            commit_seconds: Histogram::new(seconds),
+            batch: Histogram::new(commands),
+        };
+        let Self { pending, commit_seconds, batch } = metrics.clone();
+        registry.register(format!("{service}_outbox_pending"), "Events that wait for the broker", pending);
+        registry.register(format!("{service}_store_commit_seconds"), "Time of a commit", commit_seconds);
+        registry.register(format!("{service}_store_batch_commands"), "Commands in a commit", batch);
+        metrics
+    }
+}
+
+impl Repository {
+    /// Opens the store. `on_events` is called after each commit that left events, on the writer's thread.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, for one because another process has it open.
+    pub fn open(
+        service: &str,
+        config: &StoreConfig,
+        metrics: StoreMetrics,
+        on_events: impl Fn() + Send + 'static,
+        life: Life,
+    ) -> Result<Self, StoreError> {
+        let engine = Engine::open(config, service)?;
+        metrics.pending.set(as_gauge(engine.pending()));
+        let totals = Arc::new(Totals::default());
+        let (fail, failed) = oneshot::channel();
+        let (counted, observed) = (totals.clone(), engine.clone());
+        let committed = move |commit: Committed| {
+            counted.commits.fetch_add(1, Ordering::Relaxed);
+            counted.commands.fetch_add(commit.commands as u64, Ordering::Relaxed);
+            metrics.pending.set(as_gauge(observed.pending()));
+            metrics.commit_seconds.observe(commit.took.as_secs_f64());
+            metrics.batch.observe(commit.commands as f64);
+            if commit.events > 0 {
+                on_events();
+            }
+        };
+        let failure = move |error| {
+            // The actor is gone already where nobody listens.
+            let _ = fail.send(error);
+        };
+        let writer = Writer::start(config, engine.clone(), committed, failure)?;
+        Ok(Self { engine, writer, totals, life, failed: Some(failed), kind: config.kind })
+    }
+
+    fn sweep(&self) {
+        let swept = self.writer.submit(Sweep);
+        actix::spawn(async move {
+            if let Err(error) = swept.await {
+                log::warn!("event=sweep_failed error={:?}", error.to_string());
+            }
+        });
+    }
+}
+
+impl Actor for Repository {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(SWEEP_EVERY, |repository, _| repository.sweep());
+        let Some(failed) = self.failed.take() else { return };
+        context.spawn(fut::wrap_future::<_, Self>(failed).map(|failed, repository, context| {
+            let reason = failed.map_or_else(|_| "the writer ended".to_owned(), |error| error.to_string());
+            repository.life.failed(reason);
+            context.stop();
+        }));
+    }
+}
+
+/// Carries out a command; replies once it is on disk.
+pub struct Write<C>(pub C);
+
+impl<C: Command> Message for Write<C> {
+    type Result = Result<C::Outcome, StoreError>;
+}
+
+impl<C: Command> Handler<Write<C>> for Repository {
+    type Result = ResponseFuture<Result<C::Outcome, StoreError>>;
+
+    fn handle(&mut self, Write(command): Write<C>, _: &mut Self::Context) -> Self::Result {
+        Box::pin(self.writer.submit(command))
+    }
+}
+
+/// Answers a query from the last commit.
+pub struct Read<Q>(pub Q);
+
+impl<Q: Query> Message for Read<Q> {
+    type Result = Result<Q::Answer, StoreError>;
+}
+
+impl<Q: Query> Handler<Read<Q>> for Repository {
+    type Result = MessageResult<Read<Q>>;
+
+    fn handle(&mut self, Read(query): Read<Q>, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.engine.snapshot().and_then(|snapshot| query.answer(&snapshot)))
+    }
+}
+
+/// What the repository shows of itself.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RepositoryState {
+    store: &'static str,
+    commits: u64,
+    commands: u64,
+    outbox_pending: u64,
+}
+
+impl Handler<Observe> for Repository {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        Observe::answer::<Self>(&RepositoryState {
+            store: match self.kind {
+                super::StoreKind::Redb => "redb",
+                super::StoreKind::Memory => "memory",
+            },
+            commits: self.totals.commits.load(Ordering::Relaxed),
+            commands: self.totals.commands.load(Ordering::Relaxed),
+            outbox_pending: self.engine.pending(),
+        })
+    }
+}
+
+/// Removes a bounded number of expired inbox and idempotency records.
+struct Sweep;
+
+impl Command for Sweep {
+    type Outcome = ();
+
+    const IMPORTANCE: Importance = Importance::Upkeep;
+
+    fn execute(self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
+        INBOX.sweep(transaction, SWEEP_LIMIT)?;
+        IDEMPOTENCY.sweep(transaction, SWEEP_LIMIT)?;
+        Ok(())
+    }
+}
+
+/// The way to a service's repository.
+#[derive(Clone, Debug)]
+pub struct RepositoryHandle {
+    handle: Handle<Repository>,
+    deadline: Duration,
+}
+
+impl RepositoryHandle {
+    /// Waits at most `deadline` for every answer.
+    pub fn new(handle: Handle<Repository>, deadline: Duration) -> Self {
+        Self { handle, deadline }
+    }
+
+    /// Carries out `command`; returns once it is on disk.
+    ///
+    /// # Errors
+    /// Nothing was changed, unless [`RepositoryError::is_unknown`].
+    pub async fn write<C: Command>(&self, command: C) -> Result<C::Outcome, RepositoryError> {
+        Ok(self.handle.ask(Write(command), self.deadline).await??)
+    }
+
+    /// Looks something up.
+    ///
+    /// # Errors
+    /// When the repository is restarting, late, or cannot read the store.
+    pub async fn read<Q: Query>(&self, query: Q) -> Result<Q::Answer, RepositoryError> {
+        Ok(self.handle.ask(Read(query), self.deadline).await??)
+    }
+
+    /// Whether the repository works.
+    pub fn is_healthy(&self) -> bool {
+        self.handle.is_healthy()
+    }
+}
+
+/// Why a repository gave no outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RepositoryError {
+    /// It could not be asked, or did not answer.
+    Ask(AskError),
+    /// It was asked, and the store failed or refused.
+    Store(StoreError),
+}
+
+impl RepositoryError {
+    /// Whether a command may have been carried out all the same.
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            Self::Ask(AskError::Restarting { .. }) => false,
+            Self::Ask(_) => true,
+            // A commit that failed may still have reached the disk.
+            Self::Store(error) => matches!(error, StoreError::Unknown | StoreError::Io(_)),
+        }
+    }
+
+    /// Whether asking again a little later may well succeed.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Ask(_) => true,
+            Self::Store(error) => error.is_transient(),
+        }
+    }
+}
+
+impl From<AskError> for RepositoryError {
+    fn from(error: AskError) -> Self {
+        Self::Ask(error)
+    }
+}
+
+impl From<StoreError> for RepositoryError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl fmt::Display for RepositoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ask(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RepositoryError {}
+
+fn as_gauge(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,346 @@
+use std::{path::PathBuf, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    engine::Engine,
+    inbox::INBOX,
+    writer::{Committed, Writer},
+    *,
+};
+use crate::{
+    event::{Envelope, Event, EventId},
+    telemetry::trace::Origin,
+};
+
+/// A folder of its own, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("warren-store-{}", uuid::Uuid::now_v7())))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Left to the system's own cleaning where it cannot be removed.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn config(folder: &Folder) -> StoreConfig {
+    StoreConfig {
+        kind: StoreKind::Redb,
+        folder: folder.0.clone(),
+        reserve_bytes: 0,
+        outbox_limit: 3,
+        cache_bytes: 1 << 20,
+        inbox_retention: Duration::from_secs(60),
+        idempotency_retention: Duration::from_secs(60),
+    }
+}
+
+fn open(config: &StoreConfig) -> (Engine, Writer) {
+    let engine = Engine::open(config, "test").expect("the store opens");
+    let writer = Writer::start(config, engine.clone(), |_| (), |_| ()).expect("the writer starts");
+    (engine, writer)
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Thing {
+    id: String,
+}
+
+impl Event for Thing {
+    const TYPE: &'static str = "thing.made";
+
+    fn aggregate(&self) -> &str {
+        &self.id
+    }
+}
+
+const THINGS: Table<Thing> = Table::new("things");
+
+fn thing(id: &str) -> Thing {
+    Thing { id: id.to_owned() }
+}
+
+/// Keeps a thing and publishes it; refuses a second one of the same id.
+#[derive(Clone)]
+struct Make(&'static str);
+
+#[derive(Debug, PartialEq)]
+struct Taken;
+
+impl Command for Make {
+    type Outcome = Result<Thing, Taken>;
+
+    const IMPORTANCE: Importance = Importance::Request;
+
+    fn execute(self, transaction: &mut Transaction<'_>) -> Result<Self::Outcome, StoreError> {
+        if transaction.get(THINGS, self.0)?.is_some() {
+            return Ok(Err(Taken));
+        }
+        let made = thing(self.0);
+        transaction.put(THINGS, self.0, &made)?;
+        let event = Envelope::wrap(&made, "test", transaction.now(), Origin::fresh())
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        transaction.publish(&event)?;
+        Ok(Ok(made))
+    }
+}
+
+/// Writes, and then cannot go on.
+struct WriteAndFail;
+
+impl Command for WriteAndFail {
+    type Outcome = ();
+
+    const IMPORTANCE: Importance = Importance::Request;
+
+    fn execute(self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
+        transaction.put(THINGS, "half", &thing("half"))?;
+        Err(StoreError::Corrupt("on purpose".to_owned()))
+    }
+}
+
+struct SeeTwice;
+
+impl Command for SeeTwice {
+    type Outcome = [bool; 3];
+
+    const IMPORTANCE: Importance = Importance::Effect;
+
+    fn execute(self, transaction: &mut Transaction<'_>) -> Result<[bool; 3], StoreError> {
+        let event = EventId::given("e1");
+        let minute = Duration::from_secs(60);
+        Ok([
+            transaction.first_sight("one", &event, minute)?,
+            transaction.first_sight("one", &event, minute)?,
+            transaction.first_sight("two", &event, minute)?,
+        ])
+    }
+}
+
+fn get(engine: &Engine, id: &str) -> Option<Thing> {
+    engine.snapshot().and_then(|snapshot| snapshot.get(THINGS, id)).expect("the store reads")
+}
+
+fn pending(engine: &Engine) -> Vec<String> {
+    let query = PendingEvents { after: 0, limit: 10 };
+    let rows = engine.snapshot().and_then(|snapshot| query.answer(&snapshot)).expect("the store reads");
+    rows.into_iter().map(|row| row.envelope.aggregate).collect()
+}
+
+#[actix::test]
+async fn what_was_answered_is_there_after_the_store_is_opened_again() {
+    let folder = Folder::new();
+    let config = config(&folder);
+    let (engine, writer) = open(&config);
+
+    let made = writer.submit(Make("a")).await;
+    drop((writer, engine));
+
+    assert_eq!(made, Ok(Ok(thing("a"))));
+    let (engine, _writer) = open(&config);
+    assert_eq!(get(&engine, "a"), Some(thing("a")));
+    assert_eq!(pending(&engine), ["a"]);
+    assert_eq!(engine.pending(), 1);
+}
+
+#[actix::test]
+async fn a_second_process_cannot_open_the_file() {
+    let folder = Folder::new();
+    let (_engine, _writer) = open(&config(&folder));
+
+    assert!(matches!(Engine::open(&config(&folder), "test"), Err(StoreError::Io(_))));
+}
+
+#[actix::test]
+async fn a_refusal_changes_nothing() {
+    let folder = Folder::new();
+    let (engine, writer) = open(&config(&folder));
+    writer.submit(Make("a")).await.expect("the store writes").expect("the first is not refused");
+
+    assert_eq!(writer.submit(Make("a")).await, Ok(Err(Taken)));
+
+    assert_eq!(pending(&engine), ["a"]);
+}
+
+#[actix::test]
+async fn a_command_that_fails_half_way_leaves_nothing_behind() {
+    let folder = Folder::new();
+    let (engine, writer) = open(&config(&folder));
+
+    let outcome = writer.submit(WriteAndFail).await;
+
+    assert_eq!(outcome, Err(StoreError::Corrupt("on purpose".to_owned())));
+    assert_eq!(get(&engine, "half"), None);
+}
+
+#[actix::test]
+async fn commands_that_arrive_together_share_a_commit() {
+    let folder = Folder::new();
+    let config = StoreConfig { outbox_limit: 1000, ..config(&folder) };
+    let engine = Engine::open(&config, "test").expect("the store opens");
+    let (count, counted) = std::sync::mpsc::channel();
+    let committed = move |commit: Committed| count.send(commit.commands).expect("the test listens");
+    let writer = Writer::start(&config, engine, committed, |_| ()).expect("the writer starts");
+    let ids: Vec<&'static str> = (0..100).map(|n| &*Box::leak(format!("t{n}").into_boxed_str())).collect();
+
+    let submitted: Vec<_> = ids.into_iter().map(|id| writer.submit(Make(id))).collect();
+    for outcome in futures_util::future::join_all(submitted).await {
+        assert!(matches!(outcome, Ok(Ok(_))));
+    }
+    drop(writer);
+
+    let commits: Vec<usize> = counted.iter().collect();
+    assert_eq!(commits.iter().sum::<usize>(), 100);
+    assert!(commits.len() < 50, "{} commits for 100 commands", commits.len());
+}
+
+#[actix::test]
+async fn requests_are_refused_while_too_many_events_wait_and_upkeep_goes_on() {
+    let folder = Folder::new();
+    let (engine, writer) = open(&config(&folder));
+    for id in ["a", "b", "c"] {
+        writer.submit(Make(id)).await.expect("the store writes").expect("the id is free");
+    }
+
+    assert_eq!(writer.submit(Make("d")).await, Err(StoreError::OutboxFull));
+    writer.submit(MarkSent { numbers: vec![1, 2] }).await.expect("upkeep goes on");
+
+    assert_eq!(pending(&engine), ["c"]);
+    assert_eq!(writer.submit(Make("d")).await, Ok(Ok(thing("d"))));
+}
+
+#[actix::test]
+async fn requests_are_refused_while_the_disk_is_nearly_full_and_reads_and_upkeep_go_on() {
+    let folder = Folder::new();
+    let (engine, writer) = open(&StoreConfig { reserve_bytes: u64::MAX, ..config(&folder) });
+
+    assert_eq!(writer.submit(Make("a")).await, Err(StoreError::DiskFull));
+    assert_eq!(writer.submit(SeeTwice).await, Err(StoreError::DiskFull));
+
+    assert_eq!(writer.submit(MarkSent { numbers: vec![1] }).await, Ok(()));
+    assert_eq!(get(&engine, "a"), None);
+}
+
+#[actix::test]
+async fn numbers_in_the_outbox_are_never_used_twice() {
+    let folder = Folder::new();
+    let config = config(&folder);
+    let (engine, writer) = open(&config);
+    let _ = writer.submit(Make("a")).await;
+    writer.submit(MarkSent { numbers: vec![1] }).await.expect("the row is removed");
+    drop((engine, writer));
+
+    let (engine, writer) = open(&config);
+    let _ = writer.submit(Make("b")).await;
+
+    let rows = engine.snapshot().and_then(|s| s.events_after(0, 10)).expect("the store reads");
+    assert_eq!(rows.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2]);
+}
+
+#[actix::test]
+async fn an_event_is_new_once_to_each_consumer() {
+    let folder = Folder::new();
+    let (_engine, writer) = open(&config(&folder));
+
+    assert_eq!(writer.submit(SeeTwice).await, Ok([true, false, true]));
+    assert_eq!(writer.submit(SeeTwice).await, Ok([false, false, false]));
+}
+
+#[actix::test]
+async fn expired_records_are_swept_and_living_ones_stay() {
+    let folder = Folder::new();
+    let (engine, _writer) = open(&config(&folder));
+    let start = Timestamp::UNIX_EPOCH;
+    let see = |event: &'static str, seconds: i64| {
+        let at = start + Duration::from_secs(seconds.unsigned_abs());
+        engine
+            .transact(at, |tx| {
+                tx.first_sight("one", &EventId::given(event), Duration::from_secs(60)).map(drop)
+            })
+            .expect("the store writes")
+    };
+    see("old", 0);
+    see("young", 50);
+
+    let mut swept = 0;
+    let mut still_known = [true; 2];
+    engine
+        .transact(start + Duration::from_secs(61), |tx| {
+            swept = INBOX.sweep(tx, 10)?;
+            still_known = ["one/old", "one/young"]
+                .map(|key| tx.get_bytes(INBOX.entries, key).expect("the store reads").is_some());
+            Ok(())
+        })
+        .expect("the store writes");
+
+    assert_eq!((swept, still_known), (1, [false, true]));
+}
+
+fn once(key: &str, fingerprint: &str, id: &'static str) -> IdempotentWrite<Make> {
+    IdempotentWrite {
+        key: Some((IdempotencyKey(key.to_owned()), Fingerprint(fingerprint.to_owned()))),
+        retention: Duration::from_secs(60),
+        command: Make(id),
+    }
+}
+
+#[actix::test]
+async fn a_keyed_command_is_carried_out_once_and_its_outcome_replayed() {
+    let folder = Folder::new();
+    let (engine, writer) = open(&config(&folder));
+
+    let first = writer.submit(once("k", "same", "a")).await;
+    let again = writer.submit(once("k", "same", "a")).await;
+    let other = writer.submit(once("k", "other", "b")).await;
+
+    assert_eq!(first, Ok(Once::Done(thing("a"))));
+    assert_eq!(again, Ok(Once::Replayed(thing("a"))));
+    assert_eq!(other, Ok(Once::OtherRequest));
+    assert_eq!(pending(&engine), ["a"]);
+    let query = Recall::<Thing>::new(IdempotencyKey("k".to_owned()), Fingerprint("same".to_owned()));
+    let recalled = engine.snapshot().and_then(|snapshot| query.answer(&snapshot));
+    assert_eq!(recalled, Ok(Recalled::Same(thing("a"))));
+}
+
+#[actix::test]
+async fn a_refused_keyed_command_is_carried_out_afresh_the_next_time() {
+    let folder = Folder::new();
+    let (_engine, writer) = open(&config(&folder));
+    let _ = writer.submit(Make("a")).await;
+
+    assert_eq!(writer.submit(once("k", "same", "a")).await, Ok(Once::Refused(Taken)));
+    assert_eq!(writer.submit(once("k", "other", "b")).await, Ok(Once::Done(thing("b"))));
+}
+
+#[actix::test]
+async fn a_page_holds_the_entries_under_its_prefix_in_the_order_of_their_keys() {
+    let folder = Folder::new();
+    let (engine, _writer) = open(&config(&folder));
+    engine
+        .transact(Timestamp::now(), |tx| {
+            for key in ["b/2", "a/1", "b/1", "b/3", "c/1"] {
+                tx.put(THINGS, key, &thing(key))?;
+            }
+            Ok(())
+        })
+        .expect("the store writes");
+    let snapshot = engine.snapshot().expect("the store reads");
+    let keys = |after, limit| {
+        let page = snapshot.page(THINGS, "b/", after, limit).expect("the store reads");
+        (page.items.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), page.more)
+    };
+
+    assert_eq!(keys(None, 2), (vec!["1".to_owned(), "2".to_owned()], true));
+    assert_eq!(keys(Some("2"), 2), (vec!["3".to_owned()], false));
+    assert_eq!(keys(Some("3"), 2), (vec![], false));
+    // A table that nothing was put into reads as empty.
+    const NOTHING: Table<Thing> = Table::new("nothing");
+    assert_eq!(snapshot.page(NOTHING, "", None, 5).map(|page| page.items), Ok(vec![]));
+}
