@@ -8,6 +8,7 @@
 pub mod backoff;
 pub mod config;
 pub mod event;
+pub mod http;
 pub mod store;
 pub mod supervision;
 pub mod telemetry;

@@ -1,0 +1,152 @@
+use std::{error::Error, fmt, time::Duration};
+
+use ::http::{Request, StatusCode, Uri, header::ACCEPT};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use crate::telemetry::trace::{Origin, REQUEST_ID, TRACEPARENT};
+
+/// Longest answer that is read, in bytes.
+const MOST: usize = 1024 * 1024;
+
+/// Bounds of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// How long connecting may take.
+    pub connect: Duration,
+    /// How long an unused connection is kept; shorter than the server's side keeps it.
+    pub idle: Duration,
+    /// How many unused connections are kept for one server.
+    pub idle_most: usize,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self { connect: Duration::from_millis(500), idle: Duration::from_secs(30), idle_most: 64 }
+    }
+}
+
+/// Asks other services over kept-alive connections. Cheap to clone; clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Client(legacy::Client<HttpConnector, Empty<Bytes>>);
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub struct ClientResponse {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Client {
+    /// Creates a client without a connection.
+    pub fn new(config: ClientConfig) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(config.connect));
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(config.idle)
+            .pool_max_idle_per_host(config.idle_most)
+            .build(connector);
+        Self(client)
+    }
+
+    /// Gets `url` on behalf of `origin`, which goes with it.
+    ///
+    /// Whatever the answer's status is, it is an answer. It is never asked for twice, except where the
+    /// connection turned out to be closed before the first byte was sent.
+    ///
+    /// # Errors
+    /// When there is no whole answer within `deadline`.
+    pub async fn get(
+        &self,
+        url: &str,
+        origin: &Origin,
+        deadline: Duration,
+    ) -> Result<ClientResponse, ClientError> {
+        let uri: Uri = url.parse().map_err(ClientError::url)?;
+        let request = Request::get(uri)
+            .header(ACCEPT, "application/json")
+            .header(REQUEST_ID, origin.request_id.as_str())
+            .header(TRACEPARENT, origin.traceparent.child().to_string())
+            .body(Empty::new())
+            .map_err(ClientError::url)?;
+        tokio::time::timeout(deadline, self.exchange(request))
+            .await
+            .unwrap_or_else(|_| Err(ClientError(Failure::Late)))
+    }
+
+    async fn exchange(&self, request: Request<Empty<Bytes>>) -> Result<ClientResponse, ClientError> {
+        let response = self.0.request(request).await.map_err(|error| ClientError(Failure::Link(error)))?;
+        let (head, mut answer) = response.into_parts();
+        let mut body = BytesMut::new();
+        while let Some(frame) = answer.frame().await {
+            let frame = frame.map_err(|error| ClientError(Failure::Body(error)))?;
+            if let Ok(data) = frame.into_data() {
+                if body.len() + data.len() > MOST {
+                    return Err(ClientError(Failure::TooLarge));
+                }
+                body.extend_from_slice(&data);
+            }
+        }
+        Ok(ClientResponse { status: head.status, body: body.freeze() })
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub struct ClientError(Failure);
+
+#[derive(Debug)]
+enum Failure {
+    Url(::http::Error),
+    Link(legacy::Error),
+    Body(hyper::Error),
+    TooLarge,
+    Late,
+}
+
+impl ClientError {
+    /// Whether no connection came about: then the server knows nothing of the request.
+    pub fn is_connect(&self) -> bool {
+        matches!(&self.0, Failure::Link(error) if error.is_connect())
+    }
+
+    /// Whether the deadline passed.
+    pub fn is_late(&self) -> bool {
+        matches!(self.0, Failure::Late)
+    }
+
+    fn url(error: impl Into<::http::Error>) -> Self {
+        Self(Failure::Url(error.into()))
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Failure::Url(_) => "not a URL",
+            Failure::Link(error) if error.is_connect() => "cannot connect",
+            Failure::Link(_) | Failure::Body(_) => "the connection failed",
+            Failure::TooLarge => "the answer is too large",
+            Failure::Late => "no answer in time",
+        })
+    }
+}
+
+impl Error for ClientError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0 {
+            Failure::Url(error) => Some(error),
+            Failure::Link(error) => Some(error),
+            Failure::Body(error) => Some(error),
+            Failure::TooLarge | Failure::Late => None,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! How the world talks to a service: the server, what every request gets, and a client.
+//!
+//! A service brings its routes; this room brings the rest. Each request gets an [`Origin`] (accepted or made),
+//! an access line, metrics by route pattern, and, where it goes wrong, a [`Problem`] that names its id. Each
+//! service shows [`Probes`] and its insides ([`Internal`]), and stops without losing a request that it took
+//! ([`ServerHandle::stop_gracefully`]).
+//!
+//! [`Origin`]: crate::telemetry::trace::Origin
+
+mod config;
+mod server;
+
+mod drain;
+mod tracking;
+
+mod origin;
+mod problem;
+
+mod json_body;
+
+mod metrics;
+
+mod internal;
+mod probes;
+
+pub mod signals;
+
+mod healthcheck;
+
+mod client;
+
+pub use client::{Client, ClientConfig, ClientError, ClientResponse};
+pub use config::HttpConfig;
+pub use healthcheck::healthcheck;
+pub use internal::Internal;
+pub use json_body::JsonBody;
+pub use metrics::{HttpMetrics, RouteLabel};
+pub use origin::RequestOrigin;
+pub use probes::{Condition, Probes, Readiness, ReadinessStatus};
+pub use problem::{FieldError, Problem};
+pub use server::{Server, ServerHandle};
+pub use tracking::Untouched;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{HttpResponse, http::header::RETRY_AFTER, web};
+use serde::Serialize;
+
+/// When an orchestrator may ask an unready service again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What one part of a service says about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// All is well.
+    Ready,
+    /// Requests are served, but something is missing, such as the broker; says what.
+    Degraded(String),
+    /// Requests should go elsewhere; says why.
+    Unready(String),
+}
+
+/// What `/health/live` and `/health/ready` answer. Clones share their conditions.
+#[derive(Clone, Default)]
+pub struct Probes(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    conditions: Mutex<Vec<(&'static str, Check)>>,
+    draining: AtomicBool,
+}
+
+type Check = Box<dyn Fn() -> Condition + Send + Sync>;
+
+impl Probes {
+    /// Probes without a condition: ready.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks `check` whenever readiness is asked for; it must answer at once.
+    pub fn condition(
+        self,
+        name: &'static str,
+        check: impl Fn() -> Condition + Send + Sync + 'static,
+    ) -> Self {
+        let mut conditions = self.0.conditions.lock().unwrap_or_else(PoisonError::into_inner);
+        conditions.push((name, Box::new(check)));
+        drop(conditions);
+        self
+    }
+
+    /// Turns unready for good, because the service stops.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks every condition.
+    pub fn readiness(&self) -> Readiness {
+        let (mut unready, mut degraded) = (Vec::new(), Vec::new());
+        if self.0.draining.load(Ordering::Relaxed) {
+            unready.push("draining".to_owned());
+        }
+        let conditions = self.0.conditions.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, check) in conditions.iter() {
+            match check() {
+                Condition::Ready => {}
+                Condition::Degraded(reason) => degraded.push(format!("{name}: {reason}")),
+                Condition::Unready(reason) => unready.push(format!("{name}: {reason}")),
+            }
+        }
+        let status = match (unready.is_empty(), degraded.is_empty()) {
+            (false, _) => ReadinessStatus::Unready,
+            (true, false) => ReadinessStatus::Degraded,
+            (true, true) => ReadinessStatus::Ready,
+        };
+        unready.append(&mut degraded);
+        Readiness { status, reasons: unready }
+    }
+
+    pub(super) fn configure(&self, routes: &mut web::ServiceConfig) {
+        let probes = self.clone();
+        let ready = move || {
+            let answer = ready(&probes.readiness());
+            async move { answer }
+        };
+        routes
+            .service(web::resource("/health/live").get(live).route(web::head().to(live)))
+            .service(web::resource("/health/ready").get(ready.clone()).route(web::head().to(ready)));
+    }
+}
+
+/// Whether requests should come here, and what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// In one word.
+    pub status: ReadinessStatus,
+    /// What is wrong, the gravest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+}
+
+/// A [`Readiness`] in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadinessStatus {
+    /// All is well.
+    Ready,
+    /// Requests are served, but something is missing.
+    Degraded,
+    /// Requests should go elsewhere.
+    Unready,
+}
+
+async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({ "status": "live" }))
+}
+
+fn ready(readiness: &Readiness) -> HttpResponse {
+    match readiness.status {
+        ReadinessStatus::Ready | ReadinessStatus::Degraded => HttpResponse::Ok().json(readiness),
+        ReadinessStatus::Unready => {
+            HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, RETRY.as_secs())).json(readiness)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gravest_condition_decides_and_every_reason_is_named() {
+        let degraded = || Condition::Degraded("away".to_owned());
+        let probes = Probes::new().condition("store", || Condition::Ready).condition("broker", degraded);
+
+        let before = probes.readiness();
+        probes.drain();
+        let after = probes.readiness();
+
+        assert_eq!(
+            before,
+            Readiness { status: ReadinessStatus::Degraded, reasons: vec!["broker: away".into()] }
+        );
+        let reasons = vec!["draining".into(), "broker: away".into()];
+        assert_eq!(after, Readiness { status: ReadinessStatus::Unready, reasons });
+    }
+}
