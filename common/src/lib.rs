@@ -2,13 +2,24 @@
 //!
 //! Read the rooms in the order below: how a service is told what to be ([`config`]), how it says what it
 //! does ([`telemetry`]), how its actors are kept alive ([`supervision`]), what they tell each other across
-//! services ([`event`]), where they keep it ([`store`]), how it travels ([`broker`], [`relay`]), and how the
-//! world talks to it ([`http`]).
+//! services ([`event`]), where they keep it ([`store`]), how it travels ([`broker`], [`relay`], [`consumer`]),
+//! how the world talks to it ([`http`]), and how all that starts and stops as one process ([`service`]).
+
+pub mod config;
+
+pub mod telemetry;
 
 pub mod backoff;
-pub mod config;
-pub mod event;
-pub mod http;
-pub mod store;
 pub mod supervision;
-pub mod telemetry;
+
+pub mod event;
+
+pub mod store;
+
+pub mod broker;
+pub mod consumer;
+pub mod relay;
+
+pub mod http;
+
+pub mod service;

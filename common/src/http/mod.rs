@@ -16,7 +16,10 @@ mod tracking;
 mod origin;
 mod problem;
 
+mod idempotency;
 mod json_body;
+mod paging;
+mod store_problem;
 
 mod metrics;
 
@@ -32,10 +35,14 @@ mod client;
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
 pub use healthcheck::healthcheck;
+pub use idempotency::{
+    Admission, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, InProgress, Running, idempotency_key, used_otherwise,
+};
 pub use internal::Internal;
 pub use json_body::JsonBody;
 pub use metrics::{HttpMetrics, RouteLabel};
 pub use origin::RequestOrigin;
+pub use paging::{PageRequest, PageView};
 pub use probes::{Condition, Probes, Readiness, ReadinessStatus};
 pub use problem::{FieldError, Problem};
 pub use server::{Server, ServerHandle};

@@ -2,6 +2,7 @@ use std::{marker::PhantomData, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 
 use super::{
     Importance, Query, Snapshot, StoreError, Tables, Transaction,
@@ -20,6 +21,14 @@ pub struct IdempotencyKey(pub String);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(pub String);
+
+impl Fingerprint {
+    /// Takes the fingerprint of a request's body: SHA-256, in hexadecimal. What holds a secret that could be
+    /// guessed needs a slow hash first.
+    pub fn of(body: &[u8]) -> Self {
+        Self(Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct Stored<T> {

@@ -58,7 +58,7 @@ pub struct StoreMetrics {
 
 impl StoreMetrics {
     /// Registers `<service>_outbox_pending`, `<service>_store_commit_seconds` and `<service>_store_batch_commands`.
-    pub fn new(service: &str, registry: &mut Registry) -> Self {
+    pub fn register(service: &str, registry: &mut Registry) -> Self {
         let seconds = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
         let commands = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
         let metrics = Self {

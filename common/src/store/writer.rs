@@ -125,7 +125,7 @@ fn write_until_closed(
         let (commands, started) = (jobs.len(), Instant::now());
         let mut answers = Vec::with_capacity(commands);
         let mut permits = Vec::with_capacity(commands);
-        let outcome = engine.transact(Timestamp::now(), |transaction| {
+        let outcome = engine.transact(now(), |transaction| {
             for job in jobs {
                 permits.push(job._permit);
                 answers.push((job.work)(transaction)?);
@@ -148,6 +148,12 @@ fn write_until_closed(
         committed(Committed { commands, events, took: started.elapsed() });
     }
     Ok(())
+}
+
+/// The time in whole milliseconds, which is as much as anybody reads.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 /// Refuses in time, so that what must go on still can.

@@ -4,11 +4,13 @@ use std::io::Write;
 
 use env_logger::{Builder, Env};
 
-/// Starts logging for the process; `RUST_LOG` chooses the level (`info` where it is unset).
+/// Starts logging for the process; `RUST_LOG` chooses what is logged. Where it says
+/// nothing, that is our own lifecycle, and of libraries only what is odd.
 ///
 /// A panic is logged too, once, with its place; the guardian's restart line names its consequence.
 pub fn init(service: &'static str) {
-    let started = Builder::from_env(Env::default().default_filter_or("info"))
+    let filter = format!("warn,common=info,{service}=info");
+    let started = Builder::from_env(Env::default().default_filter_or(filter))
         .format(move |out, record| {
             let at = out.timestamp_millis();
             writeln!(

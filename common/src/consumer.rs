@@ -1,0 +1,209 @@
+//! Turns the events of one queue into commands for the repository.
+//!
+//! *Owns*: nothing but its counts; the state is the repository's.
+//! *Receives*: [`Consume`], one for each delivery of its queue.
+//! *Sends*: the handler's command to the repository.
+//! *When it fails*: the delivery in hand is tried again after a delay, by the broker room's rules.
+//!
+//! The command notes the event in the inbox in the same commit as its effect, and the delivery is acknowledged
+//! after that commit. So an event is applied once, however often it is delivered.
+
+use std::{
+    fmt::Display,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use futures_util::{FutureExt, future::BoxFuture};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    broker::{Consumer, Delivery, Disposition},
+    store::{Command, RepositoryError, RepositoryHandle},
+    supervision::{AskError, Handle, Observe},
+};
+
+/// How long one delivery may take before it is tried again.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a service does with the events of one queue.
+pub trait EventHandler: Clone + Send + Sync + Unpin + 'static {
+    /// The event's body, as far as this consumer needs it.
+    type Event: DeserializeOwned;
+
+    /// What carries it out.
+    type Command: Command;
+
+    /// The queue, which also names the consumer.
+    const QUEUE: &'static str;
+
+    /// The type of the events; anything else in the queue is unknown.
+    const TYPE: &'static str;
+
+    /// What the queue is bound to.
+    const ROUTING_KEYS: &'static [&'static str] = &[Self::TYPE];
+
+    /// Turns an event into a command.
+    fn command(&self, event: Self::Event, delivery: &Delivery) -> Self::Command;
+
+    /// Decides what becomes of the delivery once the command is committed.
+    fn verdict(&self, outcome: <Self::Command as Command>::Outcome) -> Verdict;
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was applied.
+    Applied,
+    /// It had been applied before.
+    SeenBefore,
+    /// It cannot be applied yet, for this reason.
+    NotYet(String),
+}
+
+/// The actor; one a queue.
+pub struct EventConsumer<H> {
+    handler: H,
+    repository: RepositoryHandle,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    applied: AtomicU64,
+    seen_before: AtomicU64,
+    not_yet: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What the consumer shows of itself.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventConsumerState {
+    queue: &'static str,
+    applied: u64,
+    seen_before: u64,
+    not_yet: u64,
+    refused: u64,
+}
+
+impl<H: EventHandler> EventConsumer<H> {
+    /// Builds a generation that has counted nothing.
+    pub fn new(handler: H, repository: RepositoryHandle) -> Self {
+        Self { handler, repository, counts: Arc::default() }
+    }
+}
+
+impl Counts {
+    fn count(&self, handled: &Handled) {
+        let counter = match handled {
+            Handled::Judged(Verdict::Applied) => &self.applied,
+            Handled::Judged(Verdict::SeenBefore) => &self.seen_before,
+            Handled::Judged(Verdict::NotYet(_)) | Handled::Unavailable(_) => &self.not_yet,
+            Handled::Refused(_) => &self.refused,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl<H: EventHandler> Actor for EventConsumer<H> {
+    type Context = Context<Self>;
+}
+
+/// Applies one delivery; replies with what the broker shall do with it.
+pub struct Consume(pub Delivery);
+
+impl Message for Consume {
+    type Result = Disposition;
+}
+
+enum Handled {
+    Judged(Verdict),
+    Refused(String),
+    Unavailable(RepositoryError),
+}
+
+impl<H: EventHandler> Handler<Consume> for EventConsumer<H> {
+    type Result = ResponseFuture<Disposition>;
+
+    fn handle(&mut self, Consume(delivery): Consume, _: &mut Self::Context) -> Self::Result {
+        let (handler, repository) = (self.handler.clone(), self.repository.clone());
+        let counts = self.counts.clone();
+        Box::pin(async move {
+            let handled = handle(handler, repository, delivery).await;
+            counts.count(&handled);
+            match handled {
+                Handled::Judged(Verdict::Applied | Verdict::SeenBefore) => Disposition::Done,
+                Handled::Judged(Verdict::NotYet(reason)) => Disposition::Retry(reason),
+                Handled::Refused(reason) => Disposition::Dead(reason),
+                Handled::Unavailable(error) if error.is_transient() => Disposition::Later(error.to_string()),
+                Handled::Unavailable(error) => Disposition::Retry(error.to_string()),
+            }
+        })
+    }
+}
+
+async fn handle<H: EventHandler>(handler: H, repository: RepositoryHandle, delivery: Delivery) -> Handled {
+    if delivery.event_type != H::TYPE {
+        return Handled::Refused(format!("unknown type {:?}", delivery.event_type));
+    }
+    let event = match serde_json::from_slice(&delivery.body) {
+        Ok(event) => event,
+        Err(error) => return Handled::Refused(refusal(&error)),
+    };
+    match repository.write(handler.command(event, &delivery)).await {
+        Ok(outcome) => Handled::Judged(handler.verdict(outcome)),
+        Err(error) => Handled::Unavailable(error),
+    }
+}
+
+fn refusal(error: &serde_json::Error) -> String {
+    let what: &dyn Display = match error.classify() {
+        serde_json::error::Category::Data => &"wrong shape",
+        _ => &"not JSON",
+    };
+    format!("{what}: {error}")
+}
+
+impl<H: EventHandler> Handler<Observe> for EventConsumer<H> {
+    type Result = actix::MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        Observe::answer::<Self>(&EventConsumerState {
+            queue: H::QUEUE,
+            applied: self.counts.applied.load(Ordering::Relaxed),
+            seen_before: self.counts.seen_before.load(Ordering::Relaxed),
+            not_yet: self.counts.not_yet.load(Ordering::Relaxed),
+            refused: self.counts.refused.load(Ordering::Relaxed),
+        })
+    }
+}
+
+/// Leads the deliveries of a queue to the living consumer.
+pub struct ToActor<H: EventHandler>(pub Handle<EventConsumer<H>>);
+
+impl<H: EventHandler> ToActor<H> {
+    /// Wraps the handle for a subscription.
+    pub fn shared(handle: Handle<EventConsumer<H>>) -> Arc<dyn Consumer> {
+        Arc::new(Self(handle))
+    }
+}
+
+impl<H: EventHandler> Consumer for ToActor<H> {
+    fn consume(&self, delivery: Delivery) -> BoxFuture<'static, Disposition> {
+        let handle = self.0.clone();
+        async move {
+            match handle.ask(Consume(delivery), DEADLINE).await {
+                Ok(disposition) => disposition,
+                // It may be this very event that ends the actor, so the attempt counts.
+                Err(error @ AskError::Died { .. }) => Disposition::Retry(error.to_string()),
+                Err(error) => Disposition::Later(error.to_string()),
+            }
+        }
+        .boxed()
+    }
+}

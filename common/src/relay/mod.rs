@@ -1,0 +1,295 @@
+//! Takes committed events from the outbox to the broker, and never gives up.
+//!
+//! *Owns*: the [`Window`] of rows in hand.
+//! *Receives*: [`Wake`] after a commit; it also looks by itself, so a lost `Wake` costs a moment, not an event.
+//! *Sends*: [`PendingEvents`] and [`MarkSent`] to the repository, [`Publish`] to the broker actor.
+//! *When it fails*: the next generation reads the outbox again. A row that was confirmed but not yet removed
+//! is published twice, and its consumers know it by its id.
+//!
+//! A row leaves the outbox only once the broker has confirmed *and* routed it. Events of one aggregate are
+//! published in their order.
+
+mod window;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, fut::wrap_future,
+};
+use serde::Serialize;
+
+use crate::{
+    backoff::Backoff,
+    broker::{BrokerActor, Publish, PublishOutcome},
+    store::{MarkSent, OutboxRow, PendingEvents, RepositoryError, RepositoryHandle},
+    supervision::{AskError, Handle, Observe},
+    telemetry::metrics::{Counter, Family, Registry},
+};
+use window::Window;
+
+/// Most rows in hand: twice what the broker is given unconfirmed, so that it never waits for the store.
+const WINDOW: usize = 2048;
+
+/// Most rows in one message to the broker.
+const BATCH: usize = 256;
+
+/// Most messages on their way to the broker.
+const BATCHES: usize = 4;
+
+/// How often the relay looks by itself.
+const TICK: Duration = Duration::from_millis(100);
+
+/// After how many ticks with empty hands it reads the outbox from its beginning.
+const SWEEP_TICKS: u32 = 10;
+
+/// How long a batch may be with the broker actor, which has deadlines of its own, before it is tried again.
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The actor; one a service.
+pub struct OutboxRelay {
+    repository: RepositoryHandle,
+    broker: Handle<BrokerActor>,
+    metrics: RelayMetrics,
+    window: Window,
+    /// Rows up to this number have been read.
+    read_up_to: u64,
+    /// Something was committed since the last read began.
+    more: bool,
+    reading: bool,
+    marking: bool,
+    batches: usize,
+    broker_was_there: bool,
+    idle_ticks: u32,
+    sent: u64,
+}
+
+/// Says that a commit left events in the outbox.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Wake;
+
+/// What the relay counts; registered once a process.
+#[derive(Clone)]
+pub struct RelayMetrics {
+    outcomes: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+impl RelayMetrics {
+    /// Registers `<service>_relay_events_total` by outcome.
+    pub fn register(service: &str, registry: &mut Registry) -> Self {
+        let outcomes = Family::default();
+        let name = format!("{service}_relay_events");
+        registry.register(name, "Events handed to the broker, by outcome", outcomes.clone());
+        Self { outcomes }
+    }
+}
+
+impl OutboxRelay {
+    /// Builds a generation with empty hands.
+    pub fn new(repository: RepositoryHandle, broker: Handle<BrokerActor>, metrics: RelayMetrics) -> Self {
+        let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        Self {
+            repository,
+            broker,
+            metrics,
+            window: Window::new(WINDOW, backoff),
+            read_up_to: 0,
+            more: true,
+            reading: false,
+            marking: false,
+            batches: 0,
+            broker_was_there: false,
+            idle_ticks: 0,
+            sent: 0,
+        }
+    }
+
+    fn tick(&mut self, context: &mut Context<Self>) {
+        if self.window.len() == 0 {
+            self.idle_ticks += 1;
+        } else {
+            self.idle_ticks = 0;
+        }
+        if self.idle_ticks >= SWEEP_TICKS {
+            // Nothing is known to wait: look whether that is so.
+            self.idle_ticks = 0;
+            self.read_up_to = 0;
+            self.more = true;
+        }
+        self.work(context);
+    }
+
+    /// Moves everything that can move now.
+    fn work(&mut self, context: &mut Context<Self>) {
+        self.mark(context);
+        let there = self.broker.is_healthy();
+        if there && !self.broker_was_there {
+            self.window.retry_all(Instant::now());
+        }
+        self.broker_was_there = there;
+        if there {
+            self.read(context);
+            self.publish(context);
+        }
+    }
+
+    fn read(&mut self, context: &mut Context<Self>) {
+        // Half a window at a time, so that a backlog is not read row by row.
+        if self.reading || !self.more || self.window.room() < WINDOW / 2 {
+            return;
+        }
+        self.reading = true;
+        self.more = false;
+        let query = PendingEvents { after: self.read_up_to, limit: WINDOW / 2 };
+        let repository = self.repository.clone();
+        let reading = wrap_future::<_, Self>(async move { repository.read(query).await });
+        context.spawn(reading.map(|rows, relay, context| {
+            relay.reading = false;
+            match rows {
+                Ok(rows) => relay.admit(rows, context),
+                // The tick tries again.
+                Err(error) => {
+                    relay.more = true;
+                    debug_unless_restarting("cannot_read_outbox", &error);
+                }
+            }
+        }));
+    }
+
+    fn admit(&mut self, rows: Vec<OutboxRow>, context: &mut Context<Self>) {
+        if rows.len() == WINDOW / 2 {
+            self.more = true;
+        }
+        if let Some(last) = rows.last() {
+            self.read_up_to = last.number;
+            self.window.admit(rows, Instant::now());
+            self.work(context);
+        } else if self.more {
+            self.read(context);
+        }
+    }
+
+    fn publish(&mut self, context: &mut Context<Self>) {
+        while self.batches < BATCHES {
+            let rows = self.window.take_due(Instant::now(), BATCH);
+            if rows.is_empty() {
+                return;
+            }
+            self.batches += 1;
+            let numbers: Vec<u64> = rows.iter().map(|row| row.number).collect();
+            let envelopes = rows.into_iter().map(|row| row.envelope).collect();
+            let broker = self.broker.clone();
+            let publishing = async move { broker.ask(Publish(envelopes), PUBLISH_DEADLINE).await };
+            context.spawn(wrap_future::<_, Self>(publishing).map(move |outcomes, relay, context| {
+                relay.batches -= 1;
+                relay.settle(&numbers, outcomes);
+                relay.work(context);
+            }));
+        }
+    }
+
+    fn settle(&mut self, numbers: &[u64], outcomes: Result<Vec<PublishOutcome>, AskError>) {
+        let now = Instant::now();
+        let outcomes = outcomes.unwrap_or_else(|error| {
+            log::debug!("event=batch_unanswered error={:?}", error.to_string());
+            Vec::new()
+        });
+        let mut outcomes = outcomes.into_iter();
+        for &number in numbers {
+            let outcome = outcomes.next();
+            let name = match &outcome {
+                Some(PublishOutcome::Confirmed) => "confirmed",
+                Some(PublishOutcome::Unroutable) => "unroutable",
+                Some(PublishOutcome::Refused) => "refused",
+                Some(PublishOutcome::NotSent(_)) => "not_sent",
+                Some(PublishOutcome::Unknown(_)) | None => "unknown",
+            };
+            self.metrics.outcomes.get_or_create(&[("outcome", name)]).inc();
+            if outcome == Some(PublishOutcome::Confirmed) {
+                self.sent += 1;
+                self.window.confirmed(number, now);
+            } else {
+                self.window.failed(number, now, fastrand::f64());
+            }
+        }
+    }
+
+    fn mark(&mut self, context: &mut Context<Self>) {
+        if self.marking {
+            return;
+        }
+        let numbers: Arc<[u64]> = self.window.take_confirmed().into();
+        if numbers.is_empty() {
+            return;
+        }
+        self.marking = true;
+        let (repository, marked) = (self.repository.clone(), numbers.to_vec());
+        let marking = async move { repository.write(MarkSent { numbers: marked }).await };
+        context.spawn(wrap_future::<_, Self>(marking).map(move |outcome, relay, context| {
+            relay.marking = false;
+            match outcome {
+                Ok(()) => {
+                    relay.window.removed(&numbers);
+                    relay.work(context);
+                }
+                // The tick tries again; marking twice is harmless.
+                Err(error) => {
+                    relay.window.keep_confirmed(numbers.to_vec());
+                    debug_unless_restarting("cannot_mark_sent", &error);
+                }
+            }
+        }));
+    }
+}
+
+impl Actor for OutboxRelay {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(TICK, Self::tick);
+        self.work(context);
+    }
+}
+
+impl Handler<Wake> for OutboxRelay {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, context: &mut Self::Context) {
+        self.more = true;
+        self.work(context);
+    }
+}
+
+/// What the relay shows of itself.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OutboxRelayState {
+    in_hand: usize,
+    in_flight: usize,
+    sent: u64,
+    broker_is_there: bool,
+}
+
+impl Handler<Observe> for OutboxRelay {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        Observe::answer::<Self>(&OutboxRelayState {
+            in_hand: self.window.len(),
+            in_flight: self.window.in_flight(),
+            sent: self.sent,
+            broker_is_there: self.broker_was_there,
+        })
+    }
+}
+
+/// The guardian logs a restart; what waits for it needs no line of its own at a level that wakes someone.
+fn debug_unless_restarting(event: &str, error: &RepositoryError) {
+    match error {
+        RepositoryError::Ask(AskError::Restarting { .. }) => log::debug!("event={event} error=restarting"),
+        error => log::warn!("event={event} error={:?}", error.to_string()),
+    }
+}

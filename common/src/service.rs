@@ -1,0 +1,303 @@
+//! A service that owns data, from start to stop: what users and orders have in common.
+//!
+//! [`run`] reads the environment, lays a [`Foundation`] (store, supervision, probes), lets the service add its
+//! consumers, actors and routes, and serves until SIGTERM, SIGINT or an escalation. Then it stops in an order
+//! that loses nothing: readiness goes off, requests in progress are answered, consumers stop, the outbox is
+//! flushed, actors end.
+
+use std::{
+    error::Error,
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use actix::{Arbiter, System};
+
+use crate::{
+    broker::{BrokerActor, BrokerConfig, BrokerMetrics, StopConsuming, Subscription},
+    config::Environment,
+    consumer::{EventConsumer, EventHandler, ToActor},
+    http::{
+        Condition, HttpConfig, HttpMetrics, Internal, Probes, Server, ServerHandle, healthcheck, signals,
+    },
+    relay::{OutboxRelay, RelayMetrics, Wake},
+    store::{PendingEvents, Repository, RepositoryHandle, StoreConfig, StoreMetrics},
+    supervision::{ESCALATED, Handle, Spec, Supervisor},
+    telemetry::{
+        self,
+        metrics::{Metrics, Registry},
+    },
+};
+
+/// Exit code for a configuration that cannot be used (`EX_CONFIG` of BSD's sysexits).
+pub const MISCONFIGURED: u8 = 78;
+
+/// How long the repository may take to answer.
+const REPOSITORY_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long consumers may take to finish what they have in hand.
+const CONSUMERS_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the outbox may take to empty at the end; what is left goes at the next start.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a stop may take in all, before the process ends anyway.
+const STOP_DEADLINE: Duration = Duration::from_secs(24);
+
+/// What every service reads from the environment.
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    /// Where it listens.
+    pub http: HttpConfig,
+    /// Which broker it uses.
+    pub broker: BrokerConfig,
+    /// Where it keeps its data.
+    pub store: StoreConfig,
+    /// Whether faults may be injected over HTTP (`DEMO_FAULTS`).
+    pub faults: bool,
+}
+
+impl ServiceConfig {
+    fn from_env(env: &mut Environment, default_port: u16) -> Self {
+        Self {
+            http: HttpConfig::from_env(env, default_port),
+            broker: BrokerConfig::from_env(env),
+            store: StoreConfig::from_env(env),
+            faults: env.flag("DEMO_FAULTS", false),
+        }
+    }
+}
+
+/// Runs a service to its end. `read` reads what is the service's own from the environment; `build` adds its
+/// actors and routes. With `--health` as an argument, asks the running service instead whether it is ready.
+pub fn run<C>(
+    name: &'static str,
+    default_port: u16,
+    read: impl FnOnce(&mut Environment) -> C,
+    build: impl FnOnce(C, Foundation) -> Result<Service, Box<dyn Error>>,
+) -> ExitCode {
+    let mut env = Environment::from_process();
+    let config = ServiceConfig::from_env(&mut env, default_port);
+    let own = read(&mut env);
+    if std::env::args().any(|argument| argument == "--health") {
+        return healthcheck(config.http.port);
+    }
+    telemetry::log::init(name);
+    if let Err(error) = env.finish() {
+        log::error!("event=misconfigured error={:?}", error.to_string());
+        return ExitCode::from(MISCONFIGURED);
+    }
+    System::new().block_on(async {
+        match build(own, Foundation::lay(name, config)) {
+            Ok(service) => service.run_until_stopped().await,
+            Err(error) => {
+                log::error!("event=cannot_start error={:?}", error.to_string());
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+/// What a service is built on; it lives and restarts by itself from here on.
+pub struct Foundation {
+    name: &'static str,
+    config: ServiceConfig,
+    probes: Probes,
+    store_thread: Arbiter,
+    broker_thread: Arbiter,
+    relay: Arc<OnceLock<Handle<OutboxRelay>>>,
+    subscriptions: Vec<Subscription>,
+    /// Where the service's own metrics are registered.
+    pub registry: Registry,
+    /// Keeps the service's own actors alive.
+    pub supervisor: Supervisor,
+    /// The service's data.
+    pub repository: RepositoryHandle,
+}
+
+impl Foundation {
+    fn lay(name: &'static str, config: ServiceConfig) -> Self {
+        let mut registry = Registry::default();
+        let supervisor = Supervisor::new(name, &mut registry);
+        // The store waits for the disk; the broker's heartbeats and the workers must not wait with it.
+        let (store_thread, broker_thread) = (Arbiter::new(), Arbiter::new());
+        let relay = Arc::new(OnceLock::<Handle<OutboxRelay>>::new());
+
+        let (store, metrics) = (config.store.clone(), StoreMetrics::register(name, &mut registry));
+        let woken = relay.clone();
+        let spec = Spec::new("repository");
+        let repository = supervisor.supervise(&store_thread.handle(), spec, move |life| {
+            let relay = woken.clone();
+            let wake = move || {
+                if let Some(relay) = relay.get() {
+                    relay.notify(Wake);
+                }
+            };
+            Ok(Repository::open(name, &store, metrics.clone(), wake, life)?)
+        });
+        let repository = RepositoryHandle::new(repository, REPOSITORY_DEADLINE);
+
+        let (stored, kept) = (repository.clone(), supervisor.clone());
+        let probes = Probes::new()
+            .condition("repository", move || match stored.is_healthy() {
+                true => Condition::Ready,
+                false => Condition::Unready("restarting".to_owned()),
+            })
+            .condition("supervision", move || match kept.has_escalated() {
+                false => Condition::Ready,
+                true => Condition::Unready("an actor failed too often".to_owned()),
+            });
+        let subscriptions = Vec::new();
+        Self {
+            name,
+            config,
+            probes,
+            store_thread,
+            broker_thread,
+            relay,
+            subscriptions,
+            registry,
+            supervisor,
+            repository,
+        }
+    }
+
+    /// What the environment says of this service.
+    pub fn config(&self) -> &ServiceConfig {
+        &self.config
+    }
+
+    /// Adds a condition to the service's readiness.
+    pub fn condition(&mut self, name: &'static str, check: impl Fn() -> Condition + Send + Sync + 'static) {
+        self.probes = self.probes.clone().condition(name, check);
+    }
+
+    /// Subscribes to the events that `handler` takes.
+    pub fn consume<H: EventHandler>(&mut self, handler: H) {
+        let repository = self.repository.clone();
+        let spec = Spec::new(format!("consumer:{}", H::QUEUE));
+        let consumer = self.supervisor.supervise(&self.store_thread.handle(), spec, move |_| {
+            Ok(EventConsumer::new(handler.clone(), repository.clone()))
+        });
+        self.subscriptions.push(Subscription {
+            queue: H::QUEUE,
+            routing_keys: H::ROUTING_KEYS,
+            consumer: ToActor::shared(consumer),
+        });
+    }
+
+    /// Connects to the broker and listens; `routes` adds the service's own.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on. A broker that is away is none: the service serves without it.
+    pub fn serve(
+        self,
+        routes: impl Fn(&mut actix_web::web::ServiceConfig) + Clone + Send + 'static,
+    ) -> Result<Service, Box<dyn Error>> {
+        let Self { name, config, probes, broker_thread, relay, subscriptions, mut registry, .. } = self;
+        let (supervisor, repository) = (self.supervisor, self.repository);
+
+        let (link, metrics) = (config.broker.clone(), BrokerMetrics::register(name, &mut registry));
+        let spec = BrokerActor::spec(&link);
+        let broker = supervisor.supervise(&broker_thread.handle(), spec, move |life| {
+            Ok(BrokerActor::new(link.clone(), subscriptions.clone(), metrics.clone(), life))
+        });
+
+        let (outbox, link) = (repository.clone(), broker.clone());
+        let metrics = RelayMetrics::register(name, &mut registry);
+        let relayed = supervisor.supervise(&broker_thread.handle(), Spec::new("relay"), move |_| {
+            Ok(OutboxRelay::new(outbox.clone(), link.clone(), metrics.clone()))
+        });
+        // Set once, here.
+        let _ = relay.set(relayed);
+
+        let linked = broker.clone();
+        let probes = probes.condition("broker", move || match linked.is_healthy() {
+            true => Condition::Ready,
+            false => Condition::Degraded("away; events wait in the outbox".to_owned()),
+        });
+        let http_metrics = HttpMetrics::register(name, &mut registry);
+        let internal = Internal {
+            probes: probes.clone(),
+            metrics: Metrics::new(registry),
+            supervisor: supervisor.clone(),
+            faults: config.faults,
+        };
+        let server = Server::bind(name, &config.http, internal, http_metrics, routes)?;
+        Ok(Service { server, probes, supervisor, repository, broker })
+    }
+}
+
+/// A service that listens.
+pub struct Service {
+    server: Server,
+    probes: Probes,
+    supervisor: Supervisor,
+    repository: RepositoryHandle,
+    broker: Handle<BrokerActor>,
+}
+
+impl Service {
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    /// Serves until SIGTERM or SIGINT (exit code 0) or until an actor failed too often ([`ESCALATED`]).
+    pub async fn run_until_stopped(self) -> ExitCode {
+        let Self { server, probes, supervisor, repository, broker } = self;
+        let handle = server.handle();
+        let serving = actix::spawn(server.run());
+        let reason = tokio::select! {
+            signal = signals::stop_requested() => signal.unwrap_or("a signal"),
+            () = supervisor.escalated() => "escalated",
+        };
+        log::info!("event=stopping reason={reason}");
+        probes.drain();
+        end_in_time();
+        stop(&handle, &repository, &broker, &supervisor).await;
+        if let Ok(Err(error)) = serving.await {
+            log::error!("event=server_failed error={:?}", error.to_string());
+            return ExitCode::FAILURE;
+        }
+        log::info!("event=stopped reason={reason}");
+        if supervisor.has_escalated() { ExitCode::from(ESCALATED) } else { ExitCode::SUCCESS }
+    }
+}
+
+async fn stop(
+    server: &ServerHandle,
+    repository: &RepositoryHandle,
+    broker: &Handle<BrokerActor>,
+    supervisor: &Supervisor,
+) {
+    server.stop_gracefully().await;
+    let stop = StopConsuming { within: CONSUMERS_DEADLINE };
+    if let Err(error) = broker.ask(stop, CONSUMERS_DEADLINE * 2).await {
+        log::debug!("event=consumers_not_stopped error={:?}", error.to_string());
+    }
+    flush(repository, broker).await;
+    supervisor.stop().await;
+}
+
+/// Waits until no event is left in the outbox, as far as the broker is there to take them.
+async fn flush(repository: &RepositoryHandle, broker: &Handle<BrokerActor>) {
+    let end = Instant::now() + FLUSH_DEADLINE;
+    while broker.is_healthy() && Instant::now() < end {
+        match repository.read(PendingEvents { after: 0, limit: 1 }).await {
+            Ok(rows) if rows.is_empty() => return,
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+    log::info!("event=outbox_not_flushed");
+}
+
+/// Ends the process where the stop takes longer than whoever asked for it waits.
+fn end_in_time() {
+    std::thread::spawn(|| {
+        std::thread::sleep(STOP_DEADLINE);
+        log::error!("event=stop_took_too_long");
+        std::process::exit(1);
+    });
+}

@@ -1,0 +1,210 @@
+//! Asks the users service whether a customer exists.
+//!
+//! *Owns*: the connections to the users service, and the breaker.
+//! *Receives*: [`CheckCustomer`].
+//! *Sends*: `GET /users/{id}` over HTTP.
+//! *When it fails*: callers learn that nobody knows just now, and place no order. The next generation connects
+//! afresh.
+//!
+//! The question is asked within a deadline and, since asking changes nothing, asked again a bounded number of
+//! times. While the users service keeps failing, the breaker answers in its stead, at once.
+
+mod breaker;
+
+use std::{
+    cell::RefCell,
+    fmt,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, Context, Handler, Message, MessageResult, ResponseFuture};
+use common::{
+    backoff::Backoff,
+    config::Environment,
+    http::{Client, ClientConfig, ClientError, ClientResponse},
+    supervision::Observe,
+    telemetry::trace::Origin,
+};
+use serde::Serialize;
+
+use crate::domain::CustomerId;
+use breaker::{Breaker, BreakerPolicy};
+
+/// Waits between two attempts.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(200));
+
+/// Where the users service is, and how long to wait for it.
+#[derive(Clone, Debug)]
+pub struct CustomersConfig {
+    url: String,
+    deadline: Duration,
+    attempt: Duration,
+    attempts: u32,
+    breaker: BreakerPolicy,
+}
+
+impl CustomersConfig {
+    /// Reads `USER_URL` and the `CUSTOMERS_…` bounds.
+    pub fn from_env(env: &mut Environment) -> Self {
+        let url = env.text("USER_URL", "http://127.0.0.1:3001");
+        let url = url.trim_end_matches('/').to_owned();
+        if !url.starts_with("http://") {
+            env.mistake(format!("USER_URL must start with http://, not {url:?}"));
+        }
+        Self {
+            url,
+            deadline: env.millis("CUSTOMERS_DEADLINE_MS", Duration::from_secs(3)),
+            attempt: env.millis("CUSTOMERS_ATTEMPT_MS", Duration::from_secs(1)),
+            attempts: env.parse("CUSTOMERS_ATTEMPTS", 3, "a number of attempts"),
+            breaker: BreakerPolicy {
+                open_for: env.millis("CUSTOMERS_BREAKER_OPEN_MS", Duration::from_secs(1)),
+                ..BreakerPolicy::default()
+            },
+        }
+    }
+}
+
+/// The actor; one a service.
+pub struct Customers {
+    client: Client,
+    config: Rc<CustomersConfig>,
+    // Shared with the answers in progress, which run on this actor's thread.
+    breaker: Rc<RefCell<Breaker>>,
+}
+
+impl Customers {
+    /// Builds a generation without a connection, whose breaker trusts the users service.
+    pub fn new(config: CustomersConfig) -> Self {
+        let breaker = Breaker::new(config.breaker);
+        Self {
+            client: Client::new(ClientConfig::default()),
+            config: Rc::new(config),
+            breaker: Rc::new(RefCell::new(breaker)),
+        }
+    }
+}
+
+impl Actor for Customers {
+    type Context = Context<Self>;
+}
+
+/// Asks whether a customer exists.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<bool, CustomersUnavailable>")]
+pub struct CheckCustomer {
+    /// Who.
+    pub id: CustomerId,
+    /// The request that asks for it.
+    pub origin: Origin,
+}
+
+/// The users service gave no answer, so nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CustomersUnavailable {
+    /// When it is worth asking again.
+    pub retry_after: Duration,
+}
+
+impl fmt::Display for CustomersUnavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the users service does not answer")
+    }
+}
+
+impl std::error::Error for CustomersUnavailable {}
+
+impl Handler<CheckCustomer> for Customers {
+    type Result = ResponseFuture<Result<bool, CustomersUnavailable>>;
+
+    fn handle(&mut self, CheckCustomer { id, origin }: CheckCustomer, _: &mut Self::Context) -> Self::Result {
+        let (client, config) = (self.client.clone(), self.config.clone());
+        let breaker = self.breaker.clone();
+        Box::pin(async move {
+            let checked = check(&client, &config, &breaker, &id, &origin);
+            let in_time = tokio::time::timeout(config.deadline, checked).await;
+            in_time.unwrap_or(Err(CustomersUnavailable { retry_after: config.breaker.open_for }))
+        })
+    }
+}
+
+async fn check(
+    client: &Client,
+    config: &CustomersConfig,
+    breaker: &RefCell<Breaker>,
+    id: &CustomerId,
+    origin: &Origin,
+) -> Result<bool, CustomersUnavailable> {
+    let url = format!("{}/users/{}", config.url, id.as_str());
+    for attempt in 0..config.attempts {
+        if attempt > 0 {
+            tokio::time::sleep(BACKOFF.delay(attempt - 1, fastrand::f64())).await;
+        }
+        let admitted = breaker.borrow_mut().admit(Instant::now());
+        admitted.map_err(|retry_after| CustomersUnavailable { retry_after })?;
+        let settle = Settle { breaker, settled: false };
+        let answer = client.get(&url, origin, config.attempt).await;
+        match known(answer) {
+            Ok(known) => {
+                settle.succeeded();
+                return Ok(known);
+            }
+            Err(reason) => {
+                settle.failed();
+                log::debug!("event=users_unavailable attempt={attempt} error={reason:?}");
+            }
+        }
+    }
+    Err(CustomersUnavailable { retry_after: config.breaker.open_for })
+}
+
+/// Reads an answer of the users service; anything but yes or no is a failure.
+fn known(answer: Result<ClientResponse, ClientError>) -> Result<bool, String> {
+    match answer {
+        Ok(response) if response.status.is_success() => Ok(true),
+        Ok(response) if response.status == 404 => Ok(false),
+        Ok(response) => Err(format!("status {}", response.status.as_u16())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Tells the breaker how a request went, also when the deadline cuts it short.
+struct Settle<'a> {
+    breaker: &'a RefCell<Breaker>,
+    settled: bool,
+}
+
+impl Settle<'_> {
+    fn succeeded(mut self) {
+        self.settled = true;
+        self.breaker.borrow_mut().succeeded(Instant::now());
+    }
+
+    fn failed(self) {}
+}
+
+impl Drop for Settle<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            let opened = self.breaker.borrow_mut().failed(Instant::now());
+            if opened {
+                log::warn!("event=breaker_opened upstream=users");
+            }
+        }
+    }
+}
+
+/// What the actor shows of itself.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CustomersState {
+    breaker: &'static str,
+}
+
+impl Handler<Observe> for Customers {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        Observe::answer::<Self>(&CustomersState { breaker: self.breaker.borrow().state(Instant::now()) })
+    }
+}

@@ -1,0 +1,42 @@
+use actix_web::{HttpRequest, HttpResponse, web};
+use common::{
+    http::{Admission, IDEMPOTENCY_REPLAYED, Problem, RequestOrigin, idempotency_key, used_otherwise},
+    store::{Fingerprint, IdempotentWrite, Once},
+};
+
+use super::App;
+use crate::{
+    domain::{Order, OrderId},
+    repository::CancelOrder,
+};
+
+/// `POST /orders/{id}/cancel`: 200 with the order, once the change and its event are on disk; 409 where it was
+/// cancelled before. The body, where there is one, says nothing and is not read.
+pub(super) async fn cancel(
+    request: HttpRequest,
+    app: web::Data<App>,
+    origin: RequestOrigin,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let key = idempotency_key(&request)?.map(|key| (key, Fingerprint::of(b"")));
+    let _running = match app.in_progress.admit::<Order>(key.as_ref(), &app.repository).await? {
+        Admission::Replay(order) => return Ok(cancelled(&order, true)),
+        Admission::Fresh(running) => running,
+    };
+    let command = CancelOrder { id: OrderId::given(id.into_inner()), origin: origin.into() };
+    let retention = app.idempotency_retention;
+    match app.repository.write(IdempotentWrite { key, retention, command }).await? {
+        Once::Done(order) => Ok(cancelled(&order, false)),
+        Once::Replayed(order) => Ok(cancelled(&order, true)),
+        Once::OtherRequest => Err(used_otherwise()),
+        Once::Refused(refused) => Err(refused.into()),
+    }
+}
+
+fn cancelled(order: &Order, replayed: bool) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    if replayed {
+        response.insert_header((IDEMPOTENCY_REPLAYED, "true"));
+    }
+    response.json(order)
+}

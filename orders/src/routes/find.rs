@@ -1,0 +1,12 @@
+use actix_web::{HttpResponse, web};
+use common::http::Problem;
+
+use super::{App, problem::order_not_found, view::OrderView};
+use crate::{domain::OrderId, repository::FindOrder};
+
+/// `GET /orders/{id}`: 200 with the order, and its customer's name where that is known, or 404.
+pub(super) async fn find(app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let id = OrderId::given(id.into_inner());
+    let known = app.repository.read(FindOrder { id }).await?.ok_or_else(order_not_found)?;
+    Ok(HttpResponse::Ok().json(OrderView::from(known)))
+}

@@ -1,0 +1,32 @@
+use actix_web::{HttpResponse, web};
+use common::http::{PageRequest, PageView, Problem};
+use serde::Deserialize;
+
+use super::{App, problem::invalid_user, view::OrderView};
+use crate::{
+    domain::{CustomerId, OrderId},
+    repository::ListOrders,
+};
+
+/// Whose orders.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Filter {
+    user_id: Option<String>,
+}
+
+/// `GET /orders?userId&limit&cursor`: 200 with a page of orders, oldest first; of one customer where `userId`
+/// is given.
+pub(super) async fn list(
+    app: web::Data<App>,
+    asked: web::Query<PageRequest>,
+    filter: web::Query<Filter>,
+) -> Result<HttpResponse, Problem> {
+    let (limit, after) = (asked.limit()?, asked.after()?.map(OrderId::given));
+    let customer = match filter.user_id.as_deref() {
+        Some(raw) => Some(CustomerId::parse(raw).ok_or_else(invalid_user)?),
+        None => None,
+    };
+    let page = app.repository.read(ListOrders { customer, after, limit }).await?;
+    Ok(HttpResponse::Ok().json(PageView::of(page, |known| known.order.id.as_str(), OrderView::from)))
+}

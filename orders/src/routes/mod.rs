@@ -1,0 +1,39 @@
+//! How the world talks to this service: one endpoint a file. Handlers parse, ask an actor, and map the answer.
+
+mod cancel;
+mod find;
+mod list;
+mod place;
+mod problem;
+mod view;
+
+use std::time::Duration;
+
+use actix_web::web::{self, ServiceConfig};
+use common::{http::InProgress, store::RepositoryHandle, supervision::Handle};
+
+use crate::customers::Customers;
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The orders.
+    pub repository: RepositoryHandle,
+    /// Who knows which customers exist.
+    pub customers: Handle<Customers>,
+    /// How long that may take.
+    pub customers_deadline: Duration,
+    /// Keyed requests that are being carried out.
+    pub in_progress: InProgress,
+    /// How long an answer is replayed for its key.
+    pub idempotency_retention: Duration,
+}
+
+/// Adds the service's routes.
+pub fn configure(routes: &mut ServiceConfig, app: &web::Data<App>) {
+    routes
+        .app_data(app.clone())
+        .service(web::resource("/orders").get(list::list).post(place::place))
+        .service(web::resource("/orders/{id}").get(find::find))
+        .service(web::resource("/orders/{id}/cancel").post(cancel::cancel));
+}

@@ -1,0 +1,44 @@
+use actix_web::http::StatusCode;
+use common::http::{FieldError, Problem};
+
+use crate::{
+    customers::CustomersUnavailable,
+    repository::{CancelRefused, NeverRefused},
+};
+
+pub(super) fn order_not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "order not found")
+}
+
+/// The customer does not exist.
+pub(super) fn invalid_user() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid user").detail("no user has this id")
+}
+
+/// One entry per field that is wrong.
+pub(super) fn invalid_order(fields: Vec<FieldError>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid fields").fields(fields)
+}
+
+impl From<CustomersUnavailable> for Problem {
+    fn from(error: CustomersUnavailable) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "users unavailable")
+            .detail(format!("{error}, so the customer cannot be checked; nothing was stored"))
+            .retry_after(error.retry_after)
+    }
+}
+
+impl From<CancelRefused> for Problem {
+    fn from(refused: CancelRefused) -> Self {
+        match refused {
+            CancelRefused::NotFound => order_not_found(),
+            CancelRefused::AlreadyCancelled => Self::new(StatusCode::CONFLICT, "order already cancelled"),
+        }
+    }
+}
+
+impl From<NeverRefused> for Problem {
+    fn from(refused: NeverRefused) -> Self {
+        match refused {}
+    }
+}

@@ -1,0 +1,12 @@
+use actix_web::{HttpResponse, web};
+use common::http::Problem;
+
+use super::{App, problem::user_not_found, view::UserView};
+use crate::{domain::UserId, repository::FindUser};
+
+/// `GET /users/{id}`: 200 with the user and what is known of their orders, or 404.
+pub(super) async fn find(app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let id = UserId::given(id.into_inner());
+    let known = app.repository.read(FindUser { id }).await?.ok_or_else(user_not_found)?;
+    Ok(HttpResponse::Ok().json(UserView::from(known)))
+}

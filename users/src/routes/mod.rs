@@ -1,0 +1,37 @@
+//! How the world talks to this service: one endpoint a file. Handlers parse, ask an actor, and map the answer.
+
+mod find;
+mod list;
+mod problem;
+mod register;
+mod view;
+
+use std::time::Duration;
+
+use actix_web::web::{self, ServiceConfig};
+use common::{http::InProgress, store::RepositoryHandle, supervision::Handle};
+
+use crate::passwords::Passwords;
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The users.
+    pub repository: RepositoryHandle,
+    /// The pool that hashes passwords.
+    pub passwords: Handle<Passwords>,
+    /// How long a password may wait for its hash.
+    pub hash_deadline: Duration,
+    /// Keyed requests that are being carried out.
+    pub in_progress: InProgress,
+    /// How long an answer is replayed for its key.
+    pub idempotency_retention: Duration,
+}
+
+/// Adds the service's routes.
+pub fn configure(routes: &mut ServiceConfig, app: &web::Data<App>) {
+    routes
+        .app_data(app.clone())
+        .service(web::resource("/users").get(list::list).post(register::register))
+        .service(web::resource("/users/{id}").get(find::find));
+}
