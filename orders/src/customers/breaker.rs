@@ -184,7 +184,7 @@ mod tests {
         let (mut breaker, start) = breaker();
 
         let opened = (0..100).any(|n| {
-            let now = start + n * SECOND;
+            let now = start + 2 * n * SECOND;
             breaker.succeeded(now);
             breaker.failed(now)
         });
