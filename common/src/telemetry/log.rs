@@ -5,11 +5,12 @@ use std::io::Write;
 use env_logger::{Builder, Env};
 
 /// Starts logging for the process; `RUST_LOG` chooses what is logged. Where it says
-/// nothing, that is our own lifecycle, and of libraries only what is odd.
+/// nothing, that is our own lifecycle, and of libraries only what is odd; lapin is silent, since the broker room
+/// says what became of the link.
 ///
 /// A panic is logged too, once, with its place; the guardian's restart line names its consequence.
 pub fn init(service: &'static str) {
-    let filter = format!("warn,common=info,{service}=info");
+    let filter = format!("warn,lapin=off,common=info,{service}=info");
     let started = Builder::from_env(Env::default().default_filter_or(filter))
         .format(move |out, record| {
             let at = out.timestamp_millis();
