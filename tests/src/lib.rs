@@ -1,1 +1,18 @@
-//! Warren.
+//! The whole system on one machine: what `cargo up` runs, and the harness its tests are written with.
+//!
+//! Both start the same binary in child processes, `warren users`, `warren orders` and `warren gateway`, and both bring
+//! their own RabbitMQ. So what a person runs by hand is exactly what the tests run.
+
+pub mod service;
+
+pub mod parent;
+
+pub mod ports;
+
+pub mod http;
+
+pub mod rabbit;
+
+pub mod up;
+
+pub mod harness;

@@ -1,2 +1,53 @@
-//! Warren.
-fn main() {}
+//! `warren`: the launcher behind `cargo up`, and each service as a subcommand of its own.
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use warren::{parent, up};
+
+#[derive(Parser)]
+#[command(name = "warren", about = "The whole system on one machine", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run users, orders and gateway as child processes, with a broker, until Ctrl-C
+    Up(up::Options),
+    /// Run the users service, configured by the environment
+    Users(Child),
+    /// Run the orders service, configured by the environment
+    Orders(Child),
+    /// Run the gateway, configured by the environment
+    Gateway(Child),
+}
+
+#[derive(Args)]
+struct Child {
+    /// End when standard input ends, that is, with the process that holds its other side
+    #[arg(long)]
+    with_parent: bool,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Up(options) => up::main(options),
+        Command::Users(child) => child.run(users::run),
+        Command::Orders(child) => child.run(orders::run),
+        Command::Gateway(child) => child.run(gateway::run),
+    }
+}
+
+impl Child {
+    fn run(self, service: fn() -> ExitCode) -> ExitCode {
+        if self.with_parent
+            && let Err(error) = parent::end_with_parent()
+        {
+            eprintln!("cannot watch the parent process: {error}");
+            return ExitCode::FAILURE;
+        }
+        service()
+    }
+}

@@ -1,1 +1,7 @@
-//! Warren.
+//! The system's tests: one file per story, each told on real processes and a real RabbitMQ.
+//!
+//! `support` gives a test its system and an AMQP client that knows nothing of Warren; the harness is the library beside.
+
+mod support;
+
+mod harness_works;

@@ -1,0 +1,105 @@
+//! Which broker the system runs on.
+
+use std::env;
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::options::BrokerChoice;
+use super::screen::{Screen, Voice};
+use crate::rabbit::{Keep, Node, preflight};
+
+const WELL_KNOWN: u16 = 5672;
+
+/// How often the launcher looks whether its private node still lives.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long it waits before it starts a node again that could not start.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// The broker, and the node where it is the launcher's own.
+pub(super) struct Broker {
+    pub url: String,
+    pub node: Option<Node>,
+}
+
+/// Finds or starts the broker, and says which.
+pub(super) async fn choose(
+    choice: &BrokerChoice,
+    data: &Path,
+    screen: Screen,
+) -> Result<Broker, Box<dyn Error>> {
+    let given = |url: String, how: &str| {
+        screen.say(Voice::LAUNCHER, format_args!("broker: {}, {how}", without_password(&url)));
+        Ok(Broker { url, node: None })
+    };
+
+    match choice {
+        BrokerChoice::Url(url) => return given(url.clone(), "given by --broker"),
+        BrokerChoice::RabbitMq => {}
+        BrokerChoice::Auto => {
+            if let Some(url) = env::var("AMQP_URL").ok().filter(|url| !url.is_empty()) {
+                return given(url, "given by AMQP_URL");
+            }
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, WELL_KNOWN));
+            if let Ok(server) = preflight(address).await {
+                return given(
+                    format!("amqp://guest:guest@{address}/%2f"),
+                    &format!("the {server} of this machine"),
+                );
+            }
+        }
+    }
+
+    screen.say(Voice::LAUNCHER, "broker: starting a private RabbitMQ node, which takes some seconds");
+    let node = Node::prepare(&data.join("rabbitmq"), Keep::Data, &[])?;
+    let server = node.start().await?;
+    let (url, pid, logs) = (node.url("/"), node.pid().unwrap_or_default(), node.logs());
+    screen.say(
+        Voice::LAUNCHER,
+        format_args!("broker: {server}, a private node at {url} (process {pid}, logs in {})", logs.display()),
+    );
+    Ok(Broker { url, node: Some(node) })
+}
+
+/// Brings the private node back whenever it dies.
+pub(super) async fn keep(node: &Node, screen: Screen) {
+    let say = |line: String| screen.say(Voice::LAUNCHER, line);
+    loop {
+        sleep(LOOK).await;
+        let Some(status) = node.exit_status() else { continue };
+
+        say(format!("rabbitmq ended ({status}), starting it again"));
+        while let Err(error) = node.start().await {
+            say(format!("rabbitmq did not start: {error}"));
+            sleep(AFTER_FAILURE).await;
+        }
+        say(format!("rabbitmq is back as process {}", node.pid().unwrap_or_default()));
+    }
+}
+
+/// The URL as it may be printed.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    match authority.rsplit_once('@').and_then(|(login, _)| login.split_once(':')) {
+        Some((user, password)) => {
+            format!("{scheme}://{user}:***{}", &rest[user.len() + 1 + password.len()..])
+        }
+        None => url.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_printed_without_its_password() {
+        assert_eq!(without_password("amqp://me:se@cret@host:1/v?x=1"), "amqp://me:***@host:1/v?x=1");
+        assert_eq!(without_password("amqp://host/v:@"), "amqp://host/v:@");
+    }
+}

@@ -1,0 +1,113 @@
+//! Keeps one service running: starts it, passes its lines on, brings it back when it dies, drains it in the end.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::screen::{Screen, Voice};
+use crate::service::Service;
+
+/// How long a service may drain (P8).
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// The pause before the first attempt; it doubles with every run that was short, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A run of this length was a good one.
+const LONG_RUN: Duration = Duration::from_secs(5);
+
+/// How one service is run.
+pub(super) struct Keeper {
+    pub service: Service,
+    pub warren: PathBuf,
+    pub environment: Vec<(&'static str, String)>,
+    pub screen: Screen,
+}
+
+impl Keeper {
+    /// Runs the service again and again until `drain` says that this is the end; returns once it has ended.
+    pub async fn run(self, mut drain: watch::Receiver<bool>) {
+        let mut pause = FIRST_PAUSE;
+        let mut died = false;
+
+        while !*drain.borrow() {
+            let begun = Instant::now();
+            let ended = match self.spawn() {
+                Ok((mut child, alive)) => {
+                    let pid = child.id().unwrap_or_default();
+                    self.say(format_args!(
+                        "{} {} process {pid}",
+                        self.service,
+                        if died { "is back as" } else { "runs as" }
+                    ));
+                    match self.wait(&mut child, &mut drain).await {
+                        Some(ended) => format!("(process {pid}) ended: {ended}"),
+                        None => return self.stop(child, alive).await,
+                    }
+                }
+                Err(error) => format!("cannot be run: {error}"),
+            };
+
+            died = true;
+            pause = if begun.elapsed() >= LONG_RUN { FIRST_PAUSE } else { pause };
+            self.say(format_args!("{} {ended}; starting it again in {pause:?}", self.service));
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = drain.changed() => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Starts it. It lives no longer than the pipe that comes back with it.
+    fn spawn(&self) -> std::io::Result<(Child, Option<ChildStdin>)> {
+        let mut command = Command::from(self.service.command(&self.warren));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+
+        let (screen, voice) = (self.screen, Voice::of(self.service));
+        if let Some(output) = child.stdout.take() {
+            tokio::spawn(screen.pass_on(voice, output));
+        }
+        if let Some(output) = child.stderr.take() {
+            tokio::spawn(screen.pass_on(voice, output));
+        }
+        let alive = child.stdin.take();
+        Ok((child, alive))
+    }
+
+    /// Returns how it ended, or `None` when the drain began before.
+    async fn wait(&self, child: &mut Child, drain: &mut watch::Receiver<bool>) -> Option<String> {
+        tokio::select! {
+            ended = child.wait() => Some(in_words(ended)),
+            _ = drain.wait_for(|is_draining| *is_draining) => None,
+        }
+    }
+
+    async fn stop(&self, mut child: Child, _alive: Option<ChildStdin>) {
+        if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        match timeout(DRAIN, child.wait()).await {
+            Ok(ended) => self.say(format_args!("{} drained: {}", self.service, in_words(ended))),
+            Err(_) => {
+                self.say(format_args!("{} did not drain within {DRAIN:?} and is killed", self.service));
+                let _ = child.kill().await;
+            }
+        }
+    }
+
+    fn say(&self, line: std::fmt::Arguments<'_>) {
+        self.screen.say(Voice::LAUNCHER, line);
+    }
+}
+
+fn in_words(ended: std::io::Result<ExitStatus>) -> String {
+    ended.map_or_else(|error| format!("nobody knows how, {error}"), |status| status.to_string())
+}

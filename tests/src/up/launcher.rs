@@ -1,0 +1,205 @@
+//! The launcher's own course: check, start, wait until all are ready, say so, and drain at the end.
+
+use std::env;
+use std::error::Error;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::broker::{self, Broker};
+use super::keeper::Keeper;
+use super::options::Options;
+use super::screen::{Screen, Voice};
+use crate::http::Http;
+use crate::service::Service;
+
+/// A service is ready within a second; after this, something is wrong that its own lines tell.
+const READY: Duration = Duration::from_secs(60);
+
+/// Runs the system until a signal ends it.
+pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let begun = Instant::now();
+    let screen = Screen::new();
+    let say = |line: &str| screen.say(Voice::LAUNCHER, line);
+    let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+
+    let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
+    check_ports(options, &host)?;
+    let _lock = lock(&options.data)?;
+    let data = fs::canonicalize(&options.data)?;
+
+    let broker = tokio::select! {
+        broker = broker::choose(&options.broker, &data, screen) => broker?,
+        () = received(&mut signals) => return Ok(()),
+    };
+    let system = Running::start(options, &host, &data, &broker, screen)?;
+    let keep_broker = async {
+        match &broker.node {
+            Some(node) => broker::keep(node, screen).await,
+            None => std::future::pending().await,
+        }
+    };
+
+    let serve = async {
+        wait_ready(options).await?;
+        say(&format!("ready after {:.1} s", begun.elapsed().as_secs_f64()));
+        welcome(options, screen);
+        std::future::pending::<Result<(), Box<dyn Error>>>().await
+    };
+    let result = tokio::select! {
+        result = serve => result,
+        () = received(&mut signals) => Ok(()),
+        () = keep_broker => Ok(()),
+    };
+
+    say("draining");
+    tokio::select! {
+        () = system.drain() => {}
+        () = received(&mut signals) => return Err("told to end twice, so what was still draining is killed".into()),
+    }
+    if let Some(node) = &broker.node {
+        node.shut_down().await;
+        say("rabbitmq ended");
+    }
+    result
+}
+
+/// Returns when SIGINT or SIGTERM has come.
+async fn received((interrupt, terminate): &mut (Signal, Signal)) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// The three services.
+struct Running {
+    gateway: (watch::Sender<bool>, JoinHandle<()>),
+    services: (watch::Sender<bool>, [JoinHandle<()>; 2]),
+}
+
+impl Running {
+    fn start(
+        options: &Options,
+        host: &str,
+        data: &Path,
+        broker: &Broker,
+        screen: Screen,
+    ) -> Result<Self, Box<dyn Error>> {
+        let warren = env::current_exe()?;
+        let keeper = |service: Service| Keeper {
+            service,
+            warren: warren.clone(),
+            environment: vec![
+                ("HOST", host.to_owned()),
+                ("PORT", options.port(service).to_string()),
+                ("ADMIN_PORT", options.admin_port.to_string()),
+                ("AMQP_URL", broker.url.clone()),
+                ("USER_URL", format!("http://127.0.0.1:{}", options.users_port)),
+                ("ORDER_URL", format!("http://127.0.0.1:{}", options.orders_port)),
+                ("DATA_DIR", data.join(service.name()).display().to_string()),
+                ("DEMO_DATA", env::var("DEMO_DATA").unwrap_or_else(|_| "true".into())),
+            ],
+            screen,
+        };
+
+        let (drain_services, is_draining) = watch::channel(false);
+        let services = [Service::Users, Service::Orders]
+            .map(|service| tokio::spawn(keeper(service).run(is_draining.clone())));
+        let (drain_gateway, is_draining) = watch::channel(false);
+        let gateway = tokio::spawn(keeper(Service::Gateway).run(is_draining));
+        Ok(Self { gateway: (drain_gateway, gateway), services: (drain_services, services) })
+    }
+
+    /// Ends the gateway while the services still answer it, then the services.
+    async fn drain(self) {
+        let (drain_gateway, gateway) = self.gateway;
+        drain_gateway.send_replace(true);
+        let _ = gateway.await;
+
+        let (drain_services, [users, orders]) = self.services;
+        drain_services.send_replace(true);
+        let _ = join(users, orders).await;
+    }
+}
+
+/// Finds out before anything starts whether every port can be had.
+fn check_ports(options: &Options, host: &str) -> Result<(), Box<dyn Error>> {
+    let ports = options.ports();
+    for (index, (port, option, what)) in ports.into_iter().enumerate() {
+        if let Some((_, other, _)) = ports[..index].iter().find(|(other, ..)| *other == port) {
+            return Err(format!("{other} and {option} are both {port}: give one of them another port").into());
+        }
+        if let Err(error) = TcpListener::bind((host, port)) {
+            return Err(format!(
+                "{what} cannot listen on port {port} ({error}): choose another one with {option}"
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Two launchers on one folder would fight over its files.
+fn lock(data: &Path) -> Result<File, Box<dyn Error>> {
+    let cannot = |error: &dyn Error| {
+        format!("cannot use the folder {}, which --data changes: {error}", data.display())
+    };
+    fs::create_dir_all(data).map_err(|error| cannot(&error))?;
+    let file = File::create(data.join("lock")).map_err(|error| cannot(&error))?;
+    file.try_lock().map_err(|error| match error {
+        fs::TryLockError::WouldBlock => {
+            format!("another launcher uses {}: choose another one with --data", data.display())
+        }
+        fs::TryLockError::Error(error) => cannot(&error),
+    })?;
+    Ok(file)
+}
+
+async fn wait_ready(options: &Options) -> Result<(), Box<dyn Error>> {
+    let begun = Instant::now();
+    for service in Service::ALL {
+        let http = Http::new(format!("http://127.0.0.1:{}", options.port(service)));
+        loop {
+            let answer = http.get("/health/ready").deadline(Duration::from_secs(2)).send().await;
+            if answer.is_ok_and(|answer| answer.status.is_success()) {
+                break;
+            }
+            if begun.elapsed() > READY {
+                return Err(format!("{service} is not ready after {READY:?}; its lines above say why").into());
+            }
+            sleep(Duration::from_millis(25)).await;
+        }
+    }
+    Ok(())
+}
+
+fn welcome(options: &Options, screen: Screen) {
+    let Options { gateway_port, users_port, orders_port, admin_port, .. } = options;
+    let api = format!("http://localhost:{gateway_port}/api");
+    let json = r#"-H "Content-Type: application/json""#;
+    let text = format!(
+        r#"
+gateway  http://localhost:{gateway_port}, the only public entry
+users    http://localhost:{users_port}, internal
+orders   http://localhost:{orders_port}, internal
+actors   http://localhost:{admin_port}/actors, internal, as on each service
+
+  curl -X POST {api}/orders {json} -d '{{"userId":"u1","items":["book"]}}'
+  curl {api}/users/u1
+  curl -X POST {api}/users {json} -d '{{"name":"Grace","email":"grace@example.com"}}'
+  curl -X POST {api}/orders {json} -d '{{"userId":"nobody","items":["book"]}}'
+
+Ctrl-C ends it. Its data is in {data}.
+"#,
+        data = options.data.display(),
+    );
+    text.lines().for_each(|line| screen.say(Voice::LAUNCHER, line));
+}
