@@ -41,7 +41,9 @@ impl Outgoing {
     pub(super) fn event(envelope: Envelope) -> Self {
         let Envelope { id, event_type, aggregate, source, time, origin, body } = envelope;
         let mut headers = FieldTable::default();
-        let mut header = |name: &str, value: AMQPValue| { headers.insert(name.into(), value); };
+        let mut header = |name: &str, value: AMQPValue| {
+            headers.insert(name.into(), value);
+        };
         header(TRACEPARENT, text(&origin.traceparent.to_string()));
         header(REQUEST_ID, text(origin.request_id.as_str()));
         header(TIME, text(&time.to_string()));

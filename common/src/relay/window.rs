@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crate::{backoff::Backoff, event::Envelope, store::OutboxRow};
@@ -145,6 +145,8 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{event::EventId, telemetry::trace::Origin};
 
