@@ -4,4 +4,5 @@
 
 mod support;
 
+mod broker_killed;
 mod harness_works;

@@ -1,12 +1,28 @@
-//! What every test needs: a system of this build's binary, and a view of the broker from outside.
+//! What every test needs: a system of this build's binary, clients that count, and a view of the broker from outside.
 
 mod amqp;
 pub use amqp::{Amqp, Message, Published};
 
+mod door;
+pub use door::Door;
+
+mod shoppers;
+pub use shoppers::{Habits, Shoppers};
+
+mod ledger;
+pub use ledger::{Ledger, order_count, orders_of, under_way};
+
+mod actors;
+pub use actors::{Actors, inject, wait_next_generation};
+
+mod chance;
+pub use chance::seeded;
+
 mod processes;
 pub use processes::processes_of;
 
-use warren::harness::Setup;
+use futures_util::future::join_all;
+use warren::harness::{Child, Setup, System};
 
 /// This build's binary.
 pub const WARREN: &str = env!("CARGO_BIN_EXE_warren");
@@ -16,4 +32,13 @@ pub fn system() -> Setup {
     Setup::new(WARREN, |amqp_url| {
         Box::pin(async move { Amqp::connect(&amqp_url).await.depth("events.dead").await.unwrap_or(0) })
     })
+}
+
+/// Starts users and orders alone, and waits until both have their broker.
+pub async fn start_services(setup: Setup) -> System {
+    let system = setup.prepare().await;
+    let services = [&system.users, &system.orders];
+    services.iter().for_each(|child| child.start());
+    join_all(services.map(Child::wait_not_degraded)).await;
+    system
 }
