@@ -6,6 +6,7 @@
 //! world talks to it ([`http`]).
 
 pub mod backoff;
+pub mod broker;
 pub mod config;
 pub mod event;
 pub mod supervision;
