@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::env;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use warren::harness::{Child, Folder, System, eventually, private_node};
 use warren::rabbit::Node;
 
-use crate::support::{Actors, Door, Habits, Shoppers, seeded, start_services, system};
+use crate::support::{Actors, Door, Habits, Shoppers, order_count, queues_are_registered, seeded, start_services, system};
 
 /// From the broker's return until events flow again (P4).
 const RESUMES_WITHIN: Duration = Duration::from_secs(5);
@@ -18,6 +18,7 @@ async fn orders_go_on_while_the_broker_is_dead_and_each_counts_once_when_it_is_b
     let folder = Folder::new();
     let node = private_node(&folder).await;
     let system = start_services(system().broker(node.url("/"))).await;
+    queues_are_registered(&folder).await;
     let pids = pids(&system);
     let door = Door::internal(&system);
     let shoppers = Shoppers::start(&door, Habits::default(), &mut seeded("broker killed"));
@@ -63,6 +64,7 @@ async fn threads_and_descriptors_stay_as_many_over_many_attempts_to_reconnect() 
     let node = private_node(&folder).await;
     let quick = system().broker(node.url("/")).env_of_all("BROKER_RECONNECT_MAX_MS", "100");
     let system = start_services(quick).await;
+    queues_are_registered(&folder).await;
 
     // Once, so that everything that is made on first use is there.
     outage(&system, &node, 5).await;
@@ -135,11 +137,11 @@ async fn wait_status(child: &Child, status: &str, deadline: Duration) {
 
 /// Places an order for the demo user and waits until it is counted.
 async fn an_event_arrives(system: &System, door: &Door) {
-    let before = crate::support::order_count(system, "u1").await;
-    let order = serde_json::json!({ "userId": "u1", "items": ["proof"] });
+    let before = order_count(system, "u1").await;
+    let order = json!({ "userId": "u1", "items": ["proof"] });
     door.post_orders("/orders").json(&order).await.expect(201);
     eventually(Duration::from_secs(20), "the order is counted", async || {
-        let count = crate::support::order_count(system, "u1").await;
+        let count = order_count(system, "u1").await;
         if count == before + 1 { Ok(()) } else { Err(format!("{count} after {before}")) }
     })
     .await;

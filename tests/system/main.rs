@@ -4,5 +4,7 @@
 
 mod support;
 
+mod broker_cut_off;
 mod broker_killed;
+mod broker_silent;
 mod harness_works;

@@ -15,8 +15,14 @@ pub use ledger::{Ledger, order_count, orders_of, under_way};
 mod actors;
 pub use actors::{Actors, inject, wait_next_generation};
 
+mod cable;
+pub use cable::Cable;
+
 mod chance;
 pub use chance::seeded;
+
+mod registered;
+pub use registered::queues_are_registered;
 
 mod processes;
 pub use processes::processes_of;
