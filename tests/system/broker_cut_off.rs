@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// Enough to meet a publish between write and confirm, and a delivery between commit and acknowledgement.
-const CUTS: usize = 30;
+const CUTS: usize = 25;
 
 /// Within this a silent link is given up: two heartbeats and a half (P4), and some for a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_millis(12_500 + 5_000);
@@ -102,7 +102,9 @@ async fn a_link_that_is_only_silent_is_given_up_in_time_and_replaced() {
 async fn cabled() -> (System, Cable) {
     let url = shared_vhost().await;
     let cable = Cable::to(&url).await;
-    let mut system = start_services(system().broker(cable.url())).await;
+    // The default waits up to two seconds, which is kind to a broker and slow in a test of many cuts.
+    let setup = system().broker(cable.url()).env_of_all("BROKER_RECONNECT_MAX_MS", "100");
+    let mut system = start_services(setup).await;
     // The test itself looks at the broker past the cable.
     system.amqp_url = url;
     (system, cable)

@@ -4,7 +4,10 @@
 
 mod support;
 
+mod actor_faults;
 mod broker_cut_off;
 mod broker_killed;
 mod broker_silent;
 mod harness_works;
+mod late_broker;
+mod services_killed;
