@@ -8,6 +8,7 @@ mod actor_faults;
 mod broker_cut_off;
 mod broker_killed;
 mod broker_silent;
+mod disk_full;
 mod harness_works;
 mod late_broker;
 mod services_killed;

@@ -18,6 +18,9 @@ pub use actors::{Actors, inject, wait_next_generation};
 mod cable;
 pub use cable::Cable;
 
+mod small_disk;
+pub use small_disk::{SmallDisk, can_mount, limit_files, wrapped};
+
 mod chance;
 pub use chance::seeded;
 
@@ -27,6 +30,8 @@ pub use registered::queues_are_registered;
 mod processes;
 pub use processes::processes_of;
 
+use std::path::Path;
+
 use futures_util::future::join_all;
 use warren::harness::{Child, Setup, System};
 
@@ -35,7 +40,12 @@ pub const WARREN: &str = env!("CARGO_BIN_EXE_warren");
 
 /// A system of this build, to be adapted and started.
 pub fn system() -> Setup {
-    Setup::new(WARREN, |amqp_url| {
+    system_of(WARREN)
+}
+
+/// A system of another binary, such as a script that runs this build's.
+pub fn system_of(warren: impl AsRef<Path>) -> Setup {
+    Setup::new(warren, |amqp_url| {
         Box::pin(async move { Amqp::connect(&amqp_url).await.depth("events.dead").await.unwrap_or(0) })
     })
 }
