@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use env_logger::{Builder, Env};
+use env_logger::Builder;
 
 /// Starts logging for the process; `RUST_LOG` chooses what is logged. Where it says
 /// nothing, that is our own lifecycle, and of libraries only what is odd; lapin is silent, since the broker room
@@ -10,8 +10,10 @@ use env_logger::{Builder, Env};
 ///
 /// A panic is logged too, once, with its place; the guardian's restart line names its consequence.
 pub fn init(service: &'static str) {
-    let filter = format!("warn,lapin=off,common=info,{service}=info");
-    let started = Builder::from_env(Env::default().default_filter_or(filter))
+    let quiet = format!("warn,lapin=off,common=info,{service}=info");
+    let asked = std::env::var("RUST_LOG").ok().filter(|asked| !asked.trim().is_empty());
+    let started = Builder::new()
+        .parse_filters(&asked.unwrap_or(quiet))
         .format(move |out, record| {
             let at = out.timestamp_millis();
             writeln!(
