@@ -118,7 +118,7 @@ impl Child {
     ///
     /// When it ended, or is not ready within 30 s.
     pub async fn wait_not_degraded(&self) {
-        let whole = |status, body: &str| status == StatusCode::OK && !body.contains("degraded");
+        let whole = |status, body: &str| status == StatusCode::OK && body.contains("\"ready\"");
         self.wait_readiness("it is ready and not degraded", whole).await;
     }
 

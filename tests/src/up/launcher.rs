@@ -207,8 +207,9 @@ actors   http://localhost:{admin_port}/actors, internal, as on each service
   curl -X POST {api}/orders {json} -d '{{"userId":"nobody","items":["book"]}}'
 
 Ctrl-C ends it. Its data is in {data}.
+
 "#,
         data = options.data.display(),
     );
-    text.lines().for_each(|line| screen.say(Voice::LAUNCHER, line));
+    screen.show(&text);
 }
