@@ -4,4 +4,5 @@
 
 mod support;
 
+mod cargo_up;
 mod harness_works;
