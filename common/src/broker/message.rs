@@ -41,14 +41,12 @@ impl Outgoing {
     pub(super) fn event(envelope: Envelope) -> Self {
         let Envelope { id, event_type, aggregate, source, time, origin, body } = envelope;
         let mut headers = FieldTable::default();
-        let mut header = |name: &str, value: AMQPValue| {
-            headers.insert(name.into(), value);
-        };
-        header(TRACEPARENT, text(&origin.traceparent.to_string()));
-        header(REQUEST_ID, text(origin.request_id.as_str()));
-        header(TIME, text(&time.to_string()));
-        header(SCHEMA_VERSION, AMQPValue::LongInt(Envelope::SCHEMA_VERSION.cast_signed()));
-        header(AGGREGATE, text(&aggregate));
+        headers
+            .insert(TRACEPARENT.into(), text(&origin.traceparent.to_string()))
+            .insert(REQUEST_ID.into(), text(origin.request_id.as_str()))
+            .insert(TIME.into(), text(&time.to_string()))
+            .insert(SCHEMA_VERSION.into(), AMQPValue::LongInt(Envelope::SCHEMA_VERSION.cast_signed()))
+            .insert(AGGREGATE.into(), text(&aggregate));
         let properties = BasicProperties::default()
             .with_message_id(short(id.as_str()))
             .with_type(short(&event_type))

@@ -30,12 +30,15 @@ pub(super) struct Publisher(Arc<Shared>);
 struct Shared {
     channel: Arc<Channel>,
     window: Mutex<Window>,
-    under_way: Mutex<HashMap<u64, Pin<Box<dyn Future<Output = Answer> + Send>>>>,
+    under_way: Mutex<HashMap<u64, Sending>>,
     woken: Arc<Woken>,
     blocked: watch::Receiver<Option<Blocked>>,
     confirm_timeout: Duration,
     metrics: BrokerMetrics,
 }
+
+/// A message on its way to its answer.
+type Sending = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// The broker takes no messages.
 #[derive(Clone, Debug)]
