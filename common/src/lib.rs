@@ -10,9 +10,6 @@ pub mod config;
 pub mod telemetry;
 
 pub mod backoff;
-pub mod broker;
-pub mod config;
-pub mod event;
 pub mod supervision;
 
 pub mod event;
