@@ -119,7 +119,8 @@ impl Exchange<'_> {
             Ok(Err(error)) => problem::Unanswered::Failed(error),
             Err(error) => problem::Unanswered::Unasked(error),
         };
-        if let Some(fault) = upload.and_then(|upload| upload.fault()) {
+        let overdue = matches!(failure, problem::Unanswered::Unasked(AskError::Late { .. }));
+        if let Some(fault) = upload.and_then(|upload| upload.fault(overdue)) {
             return Err(problem::bad_body(fault));
         }
         let origin = RequestOrigin::of(self.request);

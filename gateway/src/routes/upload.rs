@@ -10,8 +10,17 @@ use crate::proxy::BodySender;
 /// service may begin its answer before it has the whole body.
 pub struct Upload {
     task: JoinHandle<()>,
-    fault: Rc<Cell<Option<BodyFault>>>,
+    state: Rc<Cell<State>>,
     uploaded: Option<oneshot::Receiver<()>>,
+}
+
+/// Whom an upload waits for, or what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Client,
+    Service,
+    Done,
+    Failed(BodyFault),
 }
 
 /// What a client did wrong with its body.
@@ -26,22 +35,30 @@ pub enum BodyFault {
 impl Upload {
     /// Starts; the client may be silent for `idle`.
     pub fn start(payload: web::Payload, sender: BodySender, idle: Duration) -> Self {
-        let fault = Rc::new(Cell::new(None));
+        let state = Rc::new(Cell::new(State::Client));
         let (done, uploaded) = oneshot::channel();
-        let noted = fault.clone();
+        let noted = state.clone();
         let task = rt::spawn(async move {
-            match carry(payload, sender, idle).await {
-                // Fails where nobody waits for it any more.
-                Ok(()) => drop(done.send(())),
-                Err(fault) => noted.set(Some(fault)),
+            match carry(payload, sender, idle, &noted).await {
+                Ok(()) => {
+                    noted.set(State::Done);
+                    // Fails where nobody waits for it any more.
+                    let _ = done.send(());
+                }
+                Err(fault) => noted.set(State::Failed(fault)),
             }
         });
-        Self { task, fault, uploaded: Some(uploaded) }
+        Self { task, state, uploaded: Some(uploaded) }
     }
 
-    /// What the client did wrong, if anything.
-    pub fn fault(&self) -> Option<BodyFault> {
-        self.fault.get()
+    /// What the client did wrong, if anything; where the exchange's time is over, that may be that it has not
+    /// sent enough yet.
+    pub fn fault(&self, overdue: bool) -> Option<BodyFault> {
+        match self.state.get() {
+            State::Failed(fault) => Some(fault),
+            State::Client if overdue => Some(BodyFault::Slow),
+            State::Client | State::Service | State::Done => None,
+        }
     }
 
     /// Returns what resolves when the service has the whole body. To be called once.
@@ -57,12 +74,19 @@ impl Drop for Upload {
 }
 
 /// Carries one piece after the other; a service that has read enough ends it.
-async fn carry(mut payload: web::Payload, sender: BodySender, idle: Duration) -> Result<(), BodyFault> {
+async fn carry(
+    mut payload: web::Payload,
+    sender: BodySender,
+    idle: Duration,
+    state: &Cell<State>,
+) -> Result<(), BodyFault> {
     loop {
+        state.set(State::Client);
         match timeout(idle, payload.next()).await {
             Err(_) => return Err(BodyFault::Slow),
             Ok(Some(Err(_))) => return Err(BodyFault::Broken),
             Ok(Some(Ok(data))) => {
+                state.set(State::Service);
                 if sender.send(data).await.is_err() {
                     return Ok(());
                 }

@@ -131,6 +131,37 @@ fn a_whole_exchange_has_a_deadline() {
 }
 
 #[test]
+fn a_client_that_reads_nothing_does_not_hold_the_service() {
+    let (tell, told) = mpsc::channel();
+    let service = Service::start(move |visit| {
+        visit.reply("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n")?;
+        while visit.reply([b'x'; 1 << 16]).is_ok() {}
+        tell.send(()).expect("the test listens");
+        Ok(())
+    });
+    let gateway = Gateway::before(&service, &[("GATEWAY_WHOLE_MS", "300"), ("GATEWAY_IN_FLIGHT", "1")]);
+    let mut client = gateway.connect();
+
+    client.send(request("GET /api/users HTTP/1.1"));
+
+    told.recv_timeout(SOON).expect("the service is let go");
+    let mut next = gateway.connect();
+    next.send(request("GET /api/users HTTP/1.1"));
+    assert_eq!(next.head().expect("its place is free again").target(), "200");
+}
+
+#[test]
+fn a_body_that_takes_the_whole_time_is_the_clients_fault() {
+    let service = Service::ok();
+    let gateway = Gateway::before(&service, &[("GATEWAY_WHOLE_MS", "200")]);
+    let mut client = gateway.connect();
+
+    client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nx");
+
+    client.answer(false).expect("a whole answer").assert_problem(408, "request timeout");
+}
+
+#[test]
 fn a_request_too_many_is_refused_at_once() {
     let service = Service::start(|visit| {
         visit.body()?;
