@@ -2,13 +2,18 @@
 
 use std::io::Write;
 
+use ::log::LevelFilter;
 use env_logger::{Builder, Env};
 
 /// Starts logging for the process; `RUST_LOG` chooses the level (`info` where it is unset).
 ///
 /// A panic is logged too, once, with its place; the guardian's restart line names its consequence.
 pub fn init(service: &'static str) {
-    let started = Builder::from_env(Env::default().default_filter_or("info"))
+    let started = Builder::new()
+        // The HTTP library reports as errors what strangers do wrong, and its own start in several lines.
+        .filter_module("actix_http", LevelFilter::Off)
+        .filter_module("actix_server", LevelFilter::Warn)
+        .parse_env(Env::default().default_filter_or("info"))
         .format(move |out, record| {
             let at = out.timestamp_millis();
             writeln!(
