@@ -3,10 +3,21 @@
 use std::{
     io,
     process::ExitCode,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
+
+use actix_web::{HttpResponse, web};
+use common::{
+    http::{HttpConfig, HttpMetrics, Internal, Probes, Server, ServerHandle},
+    supervision::Supervisor,
+    telemetry::metrics::{Metrics, Registry},
+};
+use tokio::sync::oneshot;
 
 use crate::harness::{Client, Gateway, Service, eventually, request};
 
@@ -46,6 +57,68 @@ fn a_stop_under_load_fails_no_request() {
         client.join().expect("the client does not panic").expect("no request fails");
     }
     assert_eq!(gateway.wait(), ExitCode::SUCCESS);
+}
+
+#[test]
+fn a_service_that_stops_under_load_fails_no_request_that_it_took() {
+    static ANSWERED: AtomicUsize = AtomicUsize::new(0);
+    let (tell, told) = mpsc::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let service = thread::spawn(move || {
+        actix::System::new().block_on(async move {
+            let (server, handle) = real_service();
+            tell.send(server.port()).expect("the test waits");
+            let running = actix::spawn(server.run());
+            let _ = stopped.await;
+            handle.stop_gracefully().await;
+            running.await.expect("the server does not panic").expect("the server runs");
+        });
+    });
+    let url = format!("http://127.0.0.1:{}", told.recv().expect("the service starts"));
+    let gateway = Gateway::start(&[("USER_URL", url.as_str())]);
+    let port = gateway.port;
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            thread::spawn(move || {
+                let mut client = Client::connect(port).expect("the gateway listens");
+                loop {
+                    let answer = client.ask(&request("GET /api/users HTTP/1.1"));
+                    match answer.status {
+                        200 => ANSWERED.fetch_add(1, Ordering::Relaxed),
+                        _ => return answer,
+                    };
+                }
+            })
+        })
+        .collect();
+    eventually("the load is on", || ANSWERED.load(Ordering::Relaxed) > 300);
+
+    stop.send(()).expect("the service runs");
+
+    for client in clients {
+        let last = client.join().expect("the client does not panic");
+        last.assert_problem(503, "users unavailable");
+    }
+    service.join().expect("the service does not panic");
+}
+
+/// A service as all of them are built.
+fn real_service() -> (Server, ServerHandle) {
+    let mut registry = Registry::default();
+    let metrics = HttpMetrics::register("users", &mut registry);
+    let internal = Internal {
+        probes: Probes::new(),
+        supervisor: Supervisor::new("users", &mut registry),
+        metrics: Metrics::new(registry),
+        faults: false,
+    };
+    let routes = |routes: &mut web::ServiceConfig| {
+        routes.service(web::resource("/users").get(|| async { HttpResponse::Ok().body("ok") }));
+    };
+    let server = Server::bind("users", &HttpConfig::default(), internal, metrics, routes)
+        .expect("there is a free port");
+    let handle = server.handle();
+    (server, handle)
 }
 
 /// Asks over one kept-alive connection after another, as a pool does: a connection whose answer says so is left.
