@@ -13,7 +13,7 @@ use rustix::process::{Signal, getpid, kill_process};
 /// How long a child may drain once its launcher is gone.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Starts a thread that ends this process when standard input ends: first by SIGTERM, [`GRACE`] later by force.
+/// Starts a thread that ends this process when standard input ends: first by SIGTERM, five seconds later by force.
 ///
 /// # Errors
 ///

@@ -24,6 +24,16 @@ async fn virtual_hosts_of_the_shared_node_are_apart() {
 }
 
 #[tokio::test]
+async fn virtual_hosts_can_be_added_to_a_running_node() {
+    let folder = Folder::new();
+    let node = private_node(&folder).await;
+
+    node.add_vhosts(&["one-more".into()]).await.expect("rabbitmqctl reaches the node");
+
+    assert_eq!(Amqp::connect(&node.url("one-more")).await.depth("letters").await, None);
+}
+
+#[tokio::test]
 async fn a_killed_node_comes_back_with_its_messages_and_leaves_nothing_in_the_end() {
     let folder = Folder::new();
     let node = private_node(&folder).await;

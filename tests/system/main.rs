@@ -4,11 +4,7 @@
 
 mod support;
 
-mod actor_faults;
-mod broker_cut_off;
-mod broker_killed;
-mod broker_silent;
-mod disk_full;
+mod cargo_up;
 mod harness_works;
 mod late_broker;
 mod services_killed;

@@ -33,15 +33,16 @@ pub enum StoreKind {
 impl StoreConfig {
     /// Reads `STORE`, `DATA_DIR` and the `STORE_…` bounds.
     pub fn from_env(env: &mut Environment) -> Self {
-        const DAY: u64 = 24 * 60 * 60;
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         Self {
             kind: env.parse("STORE", StoreKind::Redb, "redb or memory"),
             folder: PathBuf::from(env.text("DATA_DIR", "data")),
             reserve_bytes: env.parse("STORE_RESERVE_BYTES", 64 << 20, "a number of bytes"),
             outbox_limit: env.parse("STORE_OUTBOX_EVENTS", 1_000_000, "a number of events"),
             cache_bytes: env.parse("STORE_CACHE_BYTES", 64 << 20, "a number of bytes"),
-            inbox_retention: Duration::from_secs(env.parse("STORE_INBOX_DAYS", 7, "a number of days") * DAY),
-            idempotency_retention: Duration::from_secs(DAY),
+            inbox_retention: DAY
+                * u32::from(env.parse("STORE_INBOX_DAYS", 7_u16, "a number of days up to 65535")),
+            idempotency_retention: DAY,
         }
     }
 }

@@ -222,7 +222,11 @@ impl RepositoryHandle {
     /// # Errors
     /// Nothing was changed, unless [`RepositoryError::is_unknown`].
     pub async fn write<C: Command>(&self, command: C) -> Result<C::Outcome, RepositoryError> {
-        Ok(self.handle.ask(Write(command), self.deadline).await??)
+        self.handle
+            .ask(Write(command), self.deadline)
+            .await
+            .map_err(RepositoryError::Ask)?
+            .map_err(RepositoryError::Store)
     }
 
     /// Looks something up.
@@ -230,7 +234,11 @@ impl RepositoryHandle {
     /// # Errors
     /// When the repository is restarting, late, or cannot read the store.
     pub async fn read<Q: Query>(&self, query: Q) -> Result<Q::Answer, RepositoryError> {
-        Ok(self.handle.ask(Read(query), self.deadline).await??)
+        self.handle
+            .ask(Read(query), self.deadline)
+            .await
+            .map_err(RepositoryError::Ask)?
+            .map_err(RepositoryError::Store)
     }
 
     /// Whether the repository works.
@@ -249,7 +257,7 @@ pub enum RepositoryError {
 }
 
 impl RepositoryError {
-    /// Whether a command may have been carried out all the same.
+    /// Whether a command may have been carried out all the same. Says nothing of a query, which changes nothing.
     pub fn is_unknown(&self) -> bool {
         match self {
             Self::Ask(AskError::Restarting { .. }) => false,
@@ -265,18 +273,6 @@ impl RepositoryError {
             Self::Ask(_) => true,
             Self::Store(error) => error.is_transient(),
         }
-    }
-}
-
-impl From<AskError> for RepositoryError {
-    fn from(error: AskError) -> Self {
-        Self::Ask(error)
-    }
-}
-
-impl From<StoreError> for RepositoryError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
     }
 }
 

@@ -52,11 +52,15 @@ impl CustomersConfig {
         if !url.starts_with("http://") {
             env.mistake(format!("USER_URL must start with http://, not {url:?}"));
         }
+        let attempts = env.parse("CUSTOMERS_ATTEMPTS", 3, "a number of attempts from 1");
+        if attempts == 0 {
+            env.mistake("CUSTOMERS_ATTEMPTS must be a number of attempts from 1, not 0");
+        }
         Self {
             url,
             deadline: env.millis("CUSTOMERS_DEADLINE_MS", Duration::from_secs(3)),
             attempt: env.millis("CUSTOMERS_ATTEMPT_MS", Duration::from_secs(1)),
-            attempts: env.parse("CUSTOMERS_ATTEMPTS", 3, "a number of attempts"),
+            attempts,
             breaker: BreakerPolicy {
                 open_for: env.millis("CUSTOMERS_BREAKER_OPEN_MS", Duration::from_secs(1)),
                 ..BreakerPolicy::default()

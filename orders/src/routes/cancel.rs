@@ -25,7 +25,8 @@ pub(super) async fn cancel(
     };
     let command = CancelOrder { id: OrderId::given(id.into_inner()), origin: origin.into() };
     let retention = app.idempotency_retention;
-    match app.repository.write(IdempotentWrite { key, retention, command }).await? {
+    let written = app.repository.write(IdempotentWrite { key, retention, command }).await;
+    match written.map_err(Problem::not_written)? {
         Once::Done(order) => Ok(cancelled(&order, false)),
         Once::Replayed(order) => Ok(cancelled(&order, true)),
         Once::OtherRequest => Err(used_otherwise()),

@@ -45,7 +45,8 @@ pub(super) async fn place(
     let customer = existing(&app, &user_id, origin.clone()).await?;
     let command = PlaceOrder { id: OrderId::fresh(), customer, items, origin };
     let retention = app.idempotency_retention;
-    match app.repository.write(IdempotentWrite { key, retention, command }).await? {
+    let written = app.repository.write(IdempotentWrite { key, retention, command }).await;
+    match written.map_err(Problem::not_written)? {
         Once::Done(order) => Ok(created(&order, false)),
         Once::Replayed(order) => Ok(created(&order, true)),
         Once::OtherRequest => Err(used_otherwise()),

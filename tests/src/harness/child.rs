@@ -118,7 +118,7 @@ impl Child {
     ///
     /// When it ended, or is not ready within 30 s.
     pub async fn wait_not_degraded(&self) {
-        let whole = |status, body: &str| status == StatusCode::OK && !body.contains("degraded");
+        let whole = |status, body: &str| status == StatusCode::OK && body.contains("\"ready\"");
         self.wait_readiness("it is ready and not degraded", whole).await;
     }
 
@@ -234,9 +234,11 @@ impl Child {
             .expect("the kernel gives this field")
     }
 
-    /// The sum of a metric's samples over all labels, from `GET /metrics`; `None` where it has no sample.
+    /// The sum of a metric's samples over all labels, from `GET /metrics`; `None` where it has no sample, or the process
+    /// does not answer.
     pub async fn metric(&self, name: &str) -> Option<f64> {
-        sum_of_samples(&self.internal.get("/metrics").await.expect(200).text(), name)
+        let answer = self.internal.get("/metrics").deadline(Duration::from_secs(5)).send().await.ok()?;
+        sum_of_samples(&answer.expect(200).text(), name)
     }
 
     /// What `GET /actors` answers: the observed states and the timeline of restarts.

@@ -77,7 +77,7 @@ impl Setup {
         }
         join_all(system.children().map(Child::wait_ready)).await;
         if has_broker {
-            join_all([&system.users, &system.orders].map(Child::wait_not_degraded)).await;
+            system.wait_broker().await;
         }
         system
     }

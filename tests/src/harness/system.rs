@@ -88,6 +88,15 @@ impl System {
         self.leaves_outbox.store(true, Ordering::Relaxed);
     }
 
+    /// Waits until both services have their broker.
+    ///
+    /// # Panics
+    ///
+    /// When one ended, or has no broker within 30 s.
+    pub async fn wait_broker(&self) {
+        join_all([&self.users, &self.orders].map(Child::wait_not_degraded)).await;
+    }
+
     /// Waits until no event waits in an outbox of a service that runs.
     ///
     /// # Panics

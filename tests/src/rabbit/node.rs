@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
-use super::settings::Settings;
+use super::settings::{Settings, definitions_of};
 use super::{Installation, RabbitError, Server, preflight};
 use crate::ports;
 
@@ -191,6 +191,17 @@ impl Node {
     /// Those of [`Node::ctl`].
     pub async fn unblock_publishers(&self) -> Result<(), RabbitError> {
         self.ctl(&["set_vm_memory_high_watermark", "0.4"]).await.map(drop)
+    }
+
+    /// Makes more virtual hosts, many in one call because the call itself takes the time.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Node::ctl`], or the node's folder cannot be written.
+    pub async fn add_vhosts(&self, vhosts: &[String]) -> Result<(), RabbitError> {
+        let file = self.folder.join("more-definitions.json");
+        fs::write(&file, definitions_of(vhosts))?;
+        self.ctl(&["import_definitions", &file.to_string_lossy()]).await.map(drop)
     }
 
     /// Runs `rabbitmqctl` on this node and returns what it printed. Takes one to two seconds.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -28,6 +30,8 @@ pub(super) struct Keeper {
     pub warren: PathBuf,
     pub environment: Vec<(&'static str, String)>,
     pub screen: Screen,
+    /// How often it has ended by itself.
+    pub ends: Arc<AtomicU32>,
 }
 
 impl Keeper {
@@ -55,6 +59,7 @@ impl Keeper {
             };
 
             died = true;
+            self.ends.fetch_add(1, Ordering::Relaxed);
             pause = if begun.elapsed() >= LONG_RUN { FIRST_PAUSE } else { pause };
             self.say(format_args!("{} {ended}; starting it again in {pause:?}", self.service));
             tokio::select! {

@@ -5,6 +5,8 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join;
@@ -23,6 +25,9 @@ use crate::service::Service;
 /// A service is ready within a second; after this, something is wrong that its own lines tell.
 const READY: Duration = Duration::from_secs(60);
 
+/// So is it with a service that has ended this often before it was ready.
+const HOPELESS: u32 = 5;
+
 /// Runs the system until a signal ends it.
 pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let begun = Instant::now();
@@ -39,7 +44,8 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         broker = broker::choose(&options.broker, &data, screen) => broker?,
         () = received(&mut signals) => return Ok(()),
     };
-    let system = Running::start(options, &host, &data, &broker, screen)?;
+    let ends = Service::ALL.map(|_| Arc::default());
+    let system = Running::start(options, &host, &data, &broker, screen, &ends)?;
     let keep_broker = async {
         match &broker.node {
             Some(node) => broker::keep(node, screen).await,
@@ -48,7 +54,7 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     };
 
     let serve = async {
-        wait_ready(options).await?;
+        wait_ready(options, &ends).await?;
         say(&format!("ready after {:.1} s", begun.elapsed().as_secs_f64()));
         welcome(options, screen);
         std::future::pending::<Result<(), Box<dyn Error>>>().await
@@ -92,6 +98,7 @@ impl Running {
         data: &Path,
         broker: &Broker,
         screen: Screen,
+        ends: &[Arc<AtomicU32>; 3],
     ) -> Result<Self, Box<dyn Error>> {
         let warren = env::current_exe()?;
         let keeper = |service: Service| Keeper {
@@ -108,6 +115,7 @@ impl Running {
                 ("DEMO_DATA", env::var("DEMO_DATA").unwrap_or_else(|_| "true".into())),
             ],
             screen,
+            ends: Arc::clone(&ends[service as usize]),
         };
 
         let (drain_services, is_draining) = watch::channel(false);
@@ -163,17 +171,18 @@ fn lock(data: &Path) -> Result<File, Box<dyn Error>> {
     Ok(file)
 }
 
-async fn wait_ready(options: &Options) -> Result<(), Box<dyn Error>> {
+/// Waits until every service is ready, and gives up on one that does not stay.
+async fn wait_ready(options: &Options, ends: &[Arc<AtomicU32>; 3]) -> Result<(), Box<dyn Error>> {
     let begun = Instant::now();
-    for service in Service::ALL {
+    for (service, ends) in Service::ALL.into_iter().zip(ends) {
         let http = Http::new(format!("http://127.0.0.1:{}", options.port(service)));
         loop {
             let answer = http.get("/health/ready").deadline(Duration::from_secs(2)).send().await;
             if answer.is_ok_and(|answer| answer.status.is_success()) {
                 break;
             }
-            if begun.elapsed() > READY {
-                return Err(format!("{service} is not ready after {READY:?}; its lines above say why").into());
+            if begun.elapsed() > READY || ends.load(Ordering::Relaxed) >= HOPELESS {
+                return Err(format!("{service} does not become ready; its lines above say why").into());
             }
             sleep(Duration::from_millis(25)).await;
         }
@@ -198,8 +207,9 @@ actors   http://localhost:{admin_port}/actors, internal, as on each service
   curl -X POST {api}/orders {json} -d '{{"userId":"nobody","items":["book"]}}'
 
 Ctrl-C ends it. Its data is in {data}.
+
 "#,
         data = options.data.display(),
     );
-    text.lines().for_each(|line| screen.say(Voice::LAUNCHER, line));
+    screen.show(&text);
 }

@@ -25,7 +25,7 @@ pub struct Options {
     pub orders_port: u16,
 
     /// The gateway's port for health, metrics and actors, on the loopback interface
-    #[arg(long, default_value_t = 9080, value_parser = value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 8081, value_parser = value_parser!(u16).range(1..))]
     pub admin_port: u16,
 
     /// The folder that the system keeps its data in

@@ -52,6 +52,12 @@ impl Screen {
         let _ = out.flush();
     }
 
+    /// Prints a text as it is, to be copied from.
+    pub(super) fn show(self, text: &str) {
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
     /// Prints a child's lines until it closes its output.
     pub(super) async fn pass_on(self, voice: Voice, output: impl AsyncRead + Unpin) {
         let mut lines = BufReader::new(output).split(b'\n');

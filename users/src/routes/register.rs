@@ -55,7 +55,8 @@ pub(super) async fn register(
     };
     let command = RegisterUser { id: UserId::fresh(), name, email, password, origin: origin.into() };
     let retention = app.idempotency_retention;
-    match app.repository.write(IdempotentWrite { key, retention, command }).await? {
+    let written = app.repository.write(IdempotentWrite { key, retention, command }).await;
+    match written.map_err(Problem::not_written)? {
         Once::Done(user) => Ok(created(&user, false)),
         Once::Replayed(user) => Ok(created(&user, true)),
         Once::OtherRequest => Err(used_otherwise()),

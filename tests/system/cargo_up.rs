@@ -1,0 +1,112 @@
+//! `cargo up`, as a person runs it.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use warren::harness::{Folder, eventually, shared_vhost};
+use warren::ports;
+
+use crate::support::WARREN;
+
+#[tokio::test]
+async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
+    let mut up = Up::start(&["--broker", &shared_vhost().await]);
+    up.wait_for("ready after").await;
+    let [users] = up.processes("users runs as process")[..] else { panic!("{}", up.output()) };
+
+    kill_process(users, Signal::KILL).expect("users runs");
+    up.wait_for("users is back as process").await;
+    up.signal(Signal::TERM);
+    let status = up.launcher.wait().await.expect("it ends");
+
+    let output = up.output();
+    assert!(status.success(), "{status}: {output}");
+    assert!(
+        output.contains(&format!("users (process {}) ended: signal: 9 (SIGKILL)", users.as_raw_nonzero())),
+        "{output}"
+    );
+    assert!(
+        output.contains(&format!("curl -X POST http://localhost:{}/api/orders", up.gateway_port)),
+        "{output}"
+    );
+    let ends = ["gateway drained", "users drained", "orders drained"].map(|end| output.find(end).expect(end));
+    assert!(ends[0] < ends[1] && ends[0] < ends[2], "the gateway ends first: {output}");
+    assert!(!output.contains('\x1b'), "colours are for terminals: {output}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named_with_the_option_that_changes_it() {
+    let port = ports::free();
+    let _taken = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
+
+    let mut up = Up::start(&["--orders-port", &port.to_string(), "--broker", "amqp://127.0.0.1"]);
+    let status = up.launcher.wait().await.expect("it ends");
+
+    assert_eq!(status.code(), Some(1));
+    let output = up.output();
+    assert!(output.contains(&format!("orders cannot listen on port {port}")), "{output}");
+    assert!(output.contains("--orders-port"), "{output}");
+}
+
+/// A launcher, with all that it prints in a file.
+struct Up {
+    launcher: Child,
+    gateway_port: u16,
+    output: PathBuf,
+    _folder: Folder,
+}
+
+impl Up {
+    /// Starts it on free ports, with `arguments` before those.
+    fn start(arguments: &[&str]) -> Self {
+        let folder = Folder::new();
+        let output = folder.path().join("output");
+        let file = File::create(&output).expect("the test's folder can be written");
+        let gateway_port = ports::free();
+
+        let mut command = Command::new(WARREN);
+        command.arg("up").args(arguments).arg("--data").arg(folder.path().join("data"));
+        command.args(["--gateway-port", &gateway_port.to_string()]);
+        for option in ["--users-port", "--orders-port", "--admin-port"] {
+            if !arguments.contains(&option) {
+                command.args([option, &ports::free().to_string()]);
+            }
+        }
+        command.stdout(file.try_clone().expect("a file can be opened twice")).stderr(file).kill_on_drop(true);
+        Self {
+            launcher: command.spawn().expect("this build's binary runs"),
+            gateway_port,
+            output,
+            _folder: folder,
+        }
+    }
+
+    fn output(&self) -> String {
+        fs::read_to_string(&self.output).expect("the launcher prints text")
+    }
+
+    async fn wait_for(&self, text: &str) {
+        eventually(Duration::from_secs(30), &format!("the launcher prints {text:?}"), async || {
+            let output = self.output();
+            if output.contains(text) { Ok(()) } else { Err(output) }
+        })
+        .await;
+    }
+
+    /// The process ids that the launcher prints after `text`.
+    fn processes(&self, text: &str) -> Vec<Pid> {
+        let output = self.output();
+        let ids = output.lines().filter_map(|line| line.split_once(text)?.1.trim().parse().ok());
+        ids.filter_map(Pid::from_raw).collect()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid =
+            self.launcher.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).expect("the launcher runs");
+        kill_process(pid, signal).expect("the launcher runs");
+    }
+}
