@@ -5,7 +5,9 @@ use std::time::Duration;
 use warren::harness::{Child, System};
 use warren::service::Service;
 
-use crate::support::{Actors, Door, Habits, Shoppers, inject, seeded, start_services, system, wait_next_generation};
+use crate::support::{
+    Actors, Door, Habits, Shoppers, inject, seeded, start_services, system, wait_next_generation,
+};
 
 /// P10 promises one second; a busy machine gets more.
 const BACK_WITHIN: Duration = Duration::from_secs(5);

@@ -79,7 +79,11 @@ async fn a_link_that_is_only_silent_is_given_up_in_time_and_replaced() {
         let first = Actors::of(child).await.generation("broker");
         eventually(NOTICED_WITHIN, "the silence is noticed", async || {
             let actors = Actors::of(child).await;
-            if actors.generation("broker") > first || !actors.is_running("broker") { Ok(()) } else { Err("not yet") }
+            if actors.generation("broker") > first || !actors.is_running("broker") {
+                Ok(())
+            } else {
+                Err("not yet")
+            }
         })
         .await;
         println!("{}: silence noticed within {:?}", child.service(), silent_since.elapsed());

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use warren::harness::{Child, Folder, System, eventually, private_node};
 use warren::rabbit::Node;
 
-use crate::support::{Actors, Door, Habits, Shoppers, order_count, queues_are_registered, seeded, start_services, system};
+use crate::support::{
+    Actors, Door, Habits, Shoppers, order_count, queues_are_registered, seeded, start_services, system,
+};
 
 /// From the broker's return until events flow again (P4).
 const RESUMES_WITHIN: Duration = Duration::from_secs(5);

@@ -19,7 +19,8 @@ async fn a_stopped_broker_is_noticed_by_its_silence_and_orders_go_on() {
     let node = private_node(&folder).await;
     let system = start_services(system().broker(node.url("/"))).await;
     let pids = services(&system).map(Child::pid);
-    let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("broker stopped"));
+    let shoppers =
+        Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("broker stopped"));
     shoppers.wait_placed(50).await;
     let warm = services(&system).map(Child::threads);
 
@@ -56,10 +57,14 @@ async fn a_stopped_broker_is_noticed_by_its_silence_and_orders_go_on() {
     ledger.audit(&system).await;
     assert_eq!(services(&system).map(Child::pid), pids);
     for (child, warm) in services(&system).into_iter().zip(warm) {
-        eventually(Duration::from_secs(20), &format!("{}: {warm} threads again", child.service()), async || {
-            let now = child.threads();
-            if now <= warm { Ok(()) } else { Err(now.to_string()) }
-        })
+        eventually(
+            Duration::from_secs(20),
+            &format!("{}: {warm} threads again", child.service()),
+            async || {
+                let now = child.threads();
+                if now <= warm { Ok(()) } else { Err(now.to_string()) }
+            },
+        )
         .await;
     }
     system.finish().await;
@@ -84,15 +89,27 @@ async fn a_blocked_publisher_keeps_its_link_while_orders_and_consumers_go_on() {
     let generation = Actors::of(&system.orders).await.generation("broker");
     eventually(Duration::from_secs(10), "orders shows that it is blocked", async || {
         let observed = Actors::of(&system.orders).await.observed("broker");
-        if observed["link"] == "blocked" && observed["blockedSince"].is_string() { Ok(()) } else { Err(observed.to_string()) }
+        if observed["link"] == "blocked" && observed["blockedSince"].is_string() {
+            Ok(())
+        } else {
+            Err(observed.to_string())
+        }
     })
     .await;
-    eventually_equal(Duration::from_secs(10), "consumers go on", WAITING, async || order_count(&system, "u1").await).await;
+    eventually_equal(Duration::from_secs(10), "consumers go on", WAITING, async || {
+        order_count(&system, "u1").await
+    })
+    .await;
 
     // Longer than a confirm may take when the broker takes messages at all.
     shoppers.shop_for(Duration::from_secs(12)).await;
     let actors = Actors::of(&system.orders).await;
-    assert_eq!(actors.generation("broker"), generation, "the link was dropped: {:?}", actors.timeline("broker"));
+    assert_eq!(
+        actors.generation("broker"),
+        generation,
+        "the link was dropped: {:?}",
+        actors.timeline("broker")
+    );
     assert_eq!(actors.observed("broker")["link"], "blocked");
     assert_eq!(Amqp::connect(&node.url("/")).await.depth("users.order-created").await, Some(0));
 

@@ -7,8 +7,7 @@ use warren::harness::{Folder, System, eventually};
 use warren::service::Service;
 
 use crate::support::{
-    Actors, Door, Habits, Shoppers, SmallDisk, can_mount, limit_files, seeded,
-    start_services, wrapped,
+    Actors, Door, Habits, Shoppers, SmallDisk, can_mount, limit_files, seeded, start_services, wrapped,
 };
 
 /// How long the store fails: with a restart after each failure, long enough for more of them than an actor may have
@@ -18,7 +17,9 @@ const FAILS_FOR: Duration = Duration::from_secs(15);
 #[tokio::test]
 async fn a_nearly_full_disk_refuses_requests_while_reads_and_events_go_on() {
     const RESERVE: u64 = 4 << 20;
-    let Some((system, disk)) = on_small_disk(&[("STORE_RESERVE_BYTES", &RESERVE.to_string())]).await else { return };
+    let Some((system, disk)) = on_small_disk(&[("STORE_RESERVE_BYTES", &RESERVE.to_string())]).await else {
+        return;
+    };
     let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("nearly full"));
     shoppers.wait_placed(100).await;
 
@@ -115,7 +116,11 @@ async fn the_store_fails_and_reads_go_on(system: &System, shoppers: &Shoppers) {
             _ => panic!("{answer}"),
         }
         let failures = troubles(shoppers) - before;
-        if failures > 100 && begun.elapsed() >= FAILS_FOR { Ok(()) } else { Err(format!("{failures} failures")) }
+        if failures > 100 && begun.elapsed() >= FAILS_FOR {
+            Ok(())
+        } else {
+            Err(format!("{failures} failures"))
+        }
     })
     .await;
     let actors = Actors::of(&system.orders).await;

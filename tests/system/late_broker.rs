@@ -7,7 +7,9 @@ use warren::harness::{Folder, Load, Plan, System, eventually, eventually_equal};
 use warren::rabbit::{Keep, Node};
 use warren::service::Service;
 
-use crate::support::{Actors, Amqp, Door, Habits, Shoppers, order_count, orders_of, seeded, system, under_way};
+use crate::support::{
+    Actors, Amqp, Door, Habits, Shoppers, order_count, orders_of, seeded, system, under_way,
+};
 
 #[tokio::test]
 async fn services_start_in_any_order_serve_and_find_their_broker_when_it_comes() {
@@ -58,7 +60,8 @@ async fn without_a_broker_orders_are_accepted_up_to_the_bound_and_sent_when_it_c
     let folder = Folder::new();
     let node = absent_node(&folder);
     let bound = BOUND.to_string();
-    let system = system().broker(node.url("/")).env(Service::Orders, "STORE_OUTBOX_EVENTS", &bound).prepare().await;
+    let system =
+        system().broker(node.url("/")).env(Service::Orders, "STORE_OUTBOX_EVENTS", &bound).prepare().await;
     system.users.restart().await;
     system.orders.restart().await;
 
@@ -107,7 +110,12 @@ async fn ten_thousand_events_that_waited_are_soon_with_their_consumer() {
     .await;
     let report = load.stop().await;
     let accepted = report.accepted.len() as i64;
-    assert!(report.unknown.is_empty() && report.refused.is_empty(), "{:?} {:?}", report.unknown, report.refusals);
+    assert!(
+        report.unknown.is_empty() && report.refused.is_empty(),
+        "{:?} {:?}",
+        report.unknown,
+        report.refusals
+    );
 
     node.start().await.expect("the port is free");
     let connected = async || Actors::of(&system.orders).await.is_running("broker");
@@ -152,7 +160,8 @@ async fn services_that_never_had_a_broker_keep_their_events_and_end_in_good_orde
 
 /// A node whose address is known and where nobody listens yet.
 fn absent_node(folder: &Folder) -> Node {
-    Node::prepare(&folder.path().join("rabbitmq"), Keep::Nothing, &[]).unwrap_or_else(|error| panic!("{error}"))
+    Node::prepare(&folder.path().join("rabbitmq"), Keep::Nothing, &[])
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 async fn order(system: &System) -> warren::http::Answer {

@@ -4,7 +4,12 @@
 
 mod support;
 
+mod actor_faults;
+mod broker_cut_off;
+mod broker_killed;
+mod broker_silent;
 mod cargo_up;
+mod disk_full;
 mod harness_works;
 mod late_broker;
 mod services_killed;

@@ -95,7 +95,9 @@ async fn carry(client: TcpStream, broker: SocketAddr, mut state: watch::Receiver
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(size @ 1..) = from.read(&mut buffer).await {
-        if state.wait_for(|state| !state.is_silent).await.is_err() || to.write_all(&buffer[..size]).await.is_err() {
+        if state.wait_for(|state| !state.is_silent).await.is_err()
+            || to.write_all(&buffer[..size]).await.is_err()
+        {
             return;
         }
     }

@@ -22,7 +22,11 @@ impl Door {
 
     /// The same door, with connections that nobody else uses.
     pub fn with_own_connections(&self) -> Self {
-        Self { users: Http::new(self.users.base()), orders: Http::new(self.orders.base()), prefix: self.prefix }
+        Self {
+            users: Http::new(self.users.base()),
+            orders: Http::new(self.orders.base()),
+            prefix: self.prefix,
+        }
     }
 
     /// Begins a POST to the users service.

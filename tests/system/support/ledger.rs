@@ -90,7 +90,8 @@ impl Ledger {
             }
             if stored.values().any(|owner| owner == user) {
                 eventually(SETTLE, "the name of the customer is heard", async || {
-                    let heard = orders_of(system, user).await.iter().all(|order| order["customerName"] == **name);
+                    let heard =
+                        orders_of(system, user).await.iter().all(|order| order["customerName"] == **name);
                     if heard { Ok(()) } else { Err(format!("{name} is not known everywhere")) }
                 })
                 .await;
@@ -131,7 +132,9 @@ impl Ledger {
 /// Says where events are on their way: in an outbox, in a queue, in the hands of a consumer.
 pub async fn under_way(system: &System, amqp: &Amqp) -> Vec<String> {
     let mut found = Vec::new();
-    for (child, metric) in [(&system.users, "users_outbox_pending"), (&system.orders, "orders_outbox_pending")] {
+    for (child, metric) in
+        [(&system.users, "users_outbox_pending"), (&system.orders, "orders_outbox_pending")]
+    {
         match child.metric(metric).await {
             Some(0.0) => {}
             pending => found.push(format!("{metric} {pending:?}")),

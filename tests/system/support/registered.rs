@@ -5,7 +5,8 @@ use std::time::Duration;
 use warren::harness::{Folder, eventually};
 
 /// What users and orders declare for themselves.
-const QUEUES: [&str; 4] = ["users.order-created", "users.order-cancelled", "orders.user-created", "events.dead"];
+const QUEUES: [&str; 4] =
+    ["users.order-created", "users.order-cancelled", "orders.user-created", "events.dead"];
 
 /// Waits until the private node in this folder will find its queues again after a kill.
 ///

@@ -78,7 +78,8 @@ impl Shoppers {
         });
         let tasks = (0..habits.shoppers)
             .map(|_| {
-                let shopper = Shopper { door: door.with_own_connections(), shared: shared.clone(), rng: rng.fork() };
+                let shopper =
+                    Shopper { door: door.with_own_connections(), shared: shared.clone(), rng: rng.fork() };
                 tokio::spawn(shopper.shop())
             })
             .collect();
@@ -243,7 +244,10 @@ impl Shopper {
                 }
             };
             count(&mut self.shared.ledger().unknown, trouble.clone());
-            assert!(begun.elapsed() < PATIENCE, "after {PATIENCE:?} nobody knows what became of a wish: {trouble}");
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "after {PATIENCE:?} nobody knows what became of a wish: {trouble}"
+            );
             sleep(AFTER_TROUBLE).await;
         }
     }

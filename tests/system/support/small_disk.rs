@@ -60,7 +60,8 @@ impl SmallDisk {
 
     /// Fills the disk until so many bytes are free, or to the last byte.
     pub fn fill_up_to(&self, free: u64) {
-        let mut ballast = File::options().create(true).append(true).open(self.ballast()).expect("the disk is there");
+        let mut ballast =
+            File::options().create(true).append(true).open(self.ballast()).expect("the disk is there");
         let page = [0xff; 4096];
         while self.free() > free {
             match ballast.write_all(&page) {
