@@ -13,3 +13,6 @@ mod disk_full;
 mod harness_works;
 mod late_broker;
 mod services_killed;
+mod sigterm;
+mod start_and_idle;
+mod thrice_and_shuffled;
