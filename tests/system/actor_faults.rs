@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use warren::harness::{Child, System};
+use warren::harness::Child;
 use warren::service::Service;
 
 use crate::support::{
@@ -14,13 +14,13 @@ const BACK_WITHIN: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn every_actor_that_panics_or_stops_is_back_and_no_other_notices() {
-    let system = start_services(system().env_of_all("DEMO_FAULTS", "true")).await;
+    let system = system().env_of_all("DEMO_FAULTS", "true").start().await;
     let habits = Habits { shoppers: 3, pause: Duration::from_millis(10), ..Habits::default() };
-    let shoppers = Shoppers::start(&Door::internal(&system), habits, &mut seeded("actor faults"));
+    let shoppers = Shoppers::start(&Door::public(&system), habits, &mut seeded("actor faults"));
     shoppers.wait_placed(20).await;
 
     let mut kinds = 0;
-    for child in services(&system) {
+    for child in system.children() {
         for actor in Actors::of(child).await.names() {
             for (kind, cause) in [("panic", "panicked"), ("stop", "stopped")] {
                 shoppers.wait_placed(3).await;
@@ -29,7 +29,7 @@ async fn every_actor_that_panics_or_stops_is_back_and_no_other_notices() {
             kinds += 1;
         }
     }
-    assert!(kinds >= 5 + 5, "only {kinds} actors were found");
+    assert!(kinds >= 6 + 5 + 2, "only {kinds} actors were found");
     shoppers.wait_placed(20).await;
     let ledger = shoppers.go_home().await;
 
@@ -97,15 +97,13 @@ async fn an_actor_that_panics_again_and_again_ends_its_process_with_code_70() {
 
 #[tokio::test]
 async fn faults_are_not_to_be_had_unless_they_are_switched_on() {
-    let system = start_services(system()).await;
+    let system = system().start().await;
 
-    for child in services(&system) {
-        inject(child, "repository", "panic").await.expect(404);
-        assert_eq!(Actors::of(child).await.generation("repository"), 1);
+    for child in system.children() {
+        for actor in Actors::of(child).await.names() {
+            inject(child, &actor, "panic").await.expect(404);
+            assert_eq!(Actors::of(child).await.generation(&actor), 1);
+        }
     }
     system.finish().await;
-}
-
-fn services(system: &System) -> [&Child; 2] {
-    [&system.users, &system.orders]
 }

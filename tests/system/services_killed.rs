@@ -36,13 +36,34 @@ async fn services_killed_at_random_moments_lose_and_double_nothing() {
     }
     println!("services killed: {} kills in {:?}", 2 * kills, begun.elapsed());
     shoppers.wait_placed(25).await;
-    for child in [&system.users, &system.orders] {
-        Child::wait_not_degraded(child).await;
-    }
     let ledger = shoppers.go_home().await;
 
     ledger.print("services killed");
     assert!(!ledger.unknown.is_empty(), "no kill met a request on its way, so the test proves nothing");
+    ledger.audit(&system).await;
+    system.finish().await;
+}
+
+#[tokio::test]
+async fn killing_anyone_the_gateway_too_loses_and_doubles_nothing() {
+    const ROUNDS: usize = 5;
+    let system = system().env(Service::Orders, "CUSTOMERS_BREAKER_OPEN_MS", "50").start().await;
+    let mut rng = seeded("anyone killed");
+    let shoppers = Shoppers::start(&Door::public(&system), Habits::default(), &mut rng);
+
+    for _ in 0..ROUNDS {
+        let mut victims: Vec<&Child> = system.children().collect();
+        rng.shuffle(&mut victims);
+        for victim in victims {
+            shoppers.wait_placed(rng.usize(1..25)).await;
+            victim.kill9();
+            victim.start();
+        }
+    }
+    shoppers.wait_placed(25).await;
+    let ledger = shoppers.go_home().await;
+
+    ledger.print("anyone killed");
     ledger.audit(&system).await;
     system.finish().await;
 }

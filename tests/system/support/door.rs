@@ -38,14 +38,4 @@ impl Door {
     pub fn post_orders(&self, path: &str) -> Call {
         self.orders.post(&format!("{}{path}", self.prefix))
     }
-
-    /// Begins a GET of the users service.
-    pub fn get_users(&self, path: &str) -> Call {
-        self.users.get(&format!("{}{path}", self.prefix))
-    }
-
-    /// Begins a GET of the orders service.
-    pub fn get_orders(&self, path: &str) -> Call {
-        self.orders.get(&format!("{}{path}", self.prefix))
-    }
 }

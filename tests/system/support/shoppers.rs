@@ -55,7 +55,6 @@ pub struct Shoppers {
 }
 
 struct Shared {
-    door: Door,
     habits: Habits,
     is_over: AtomicBool,
     ledger: Mutex<Ledger>,
@@ -70,12 +69,7 @@ enum Wish {
 impl Shoppers {
     /// Lets them in. `rng` decides what each cancels.
     pub fn start(door: &Door, habits: Habits, rng: &mut Rng) -> Self {
-        let shared = Arc::new(Shared {
-            door: door.clone(),
-            habits,
-            is_over: AtomicBool::new(false),
-            ledger: Mutex::default(),
-        });
+        let shared = Arc::new(Shared { habits, is_over: AtomicBool::new(false), ledger: Mutex::default() });
         let tasks = (0..habits.shoppers)
             .map(|_| {
                 let shopper =
