@@ -10,9 +10,9 @@ use crate::support::{
     Actors, Door, Habits, Shoppers, SmallDisk, can_mount, limit_files, seeded, start_services, wrapped,
 };
 
-/// How long the store fails: with a restart after each failure, long enough for more of them than an actor may have
-/// before its supervision escalates.
-const FAILS_FOR: Duration = Duration::from_secs(15);
+/// How long the store fails: at a restart a second, that is more of them than an actor may have before its supervision
+/// escalates.
+const FAILS_FOR: Duration = Duration::from_secs(25);
 
 #[tokio::test]
 async fn a_nearly_full_disk_refuses_requests_while_reads_and_events_go_on() {

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use warren::harness::{Child, Folder, System, eventually, eventually_equal};
+use tokio::time::timeout;
+use warren::harness::{Child, Folder, System, eventually, eventually_equal, shared_vhost};
 use warren::http::Http;
+use warren::ports;
 use warren::rabbit::{Keep, Node};
+use warren::service::Service;
 
 use crate::support::{
-    Door, Habits, Ledger, Shoppers, order_count, orders_of, seeded, start_services, system,
+    Cable, Door, Habits, Ledger, Shoppers, order_count, orders_of, seeded, start_services, system,
 };
 
 /// P8 gives 25 s; a service without slow requests needs a fraction.
@@ -77,6 +80,36 @@ async fn services_that_end_while_their_broker_is_away_keep_their_events_for_the_
     let counted = async || order_count(&system, "u1").await;
     eventually_equal(Duration::from_secs(20), "each order is counted", ORDERS, counted).await;
     assert_eq!(orders_of(&system, "u1").await.len() as i64, ORDERS);
+    system.finish().await;
+}
+
+#[tokio::test]
+async fn a_service_does_not_end_before_its_events_have_left_if_the_broker_takes_them_in_time() {
+    const ORDERS: i64 = 20;
+    let url = shared_vhost().await;
+    let cable = Cable::to(&url).await;
+    let system = start_services(system().env(Service::Orders, "AMQP_URL", cable.url()).broker(&url)).await;
+    cable.go_silent();
+    for _ in 0..ORDERS {
+        let order = json!({ "userId": "u1", "items": ["book"] });
+        system.orders.http.post("/orders").json(&order).await.expect(201);
+    }
+
+    let asked = Instant::now();
+    let mut end = Box::pin(system.orders.terminate());
+    let waits = timeout(Duration::from_secs(3), &mut end).await;
+    assert!(waits.is_err(), "it left its events behind after {:?}", asked.elapsed());
+    cable.plug_in();
+    assert_eq!(end.await.code(), Some(0));
+    println!("orders with a slow broker: ended {:?} after SIGTERM", asked.elapsed());
+    assert!(!system.orders.log_contains("event=outbox_not_flushed"));
+    let counted = async || order_count(&system, "u1").await;
+    eventually_equal(Duration::from_secs(10), "each order is counted", ORDERS, counted).await;
+
+    // At an address where nobody listens, nothing that was left behind can leave unseen.
+    system.orders.set_env("AMQP_URL", &format!("amqp://127.0.0.1:{}", ports::free()));
+    system.orders.restart().await;
+    assert_eq!(system.orders.metric("orders_outbox_pending").await, Some(0.0));
     system.finish().await;
 }
 
