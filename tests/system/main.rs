@@ -6,3 +6,7 @@ mod support;
 
 mod cargo_up;
 mod harness_works;
+
+mod four_curls;
+
+mod bad_requests;

@@ -3,6 +3,14 @@
 mod amqp;
 pub use amqp::{Amqp, Message, Published};
 
+mod tap;
+pub use tap::Tap;
+
+mod problem;
+pub use problem::problem;
+
+pub mod wire;
+
 mod processes;
 pub use processes::processes_of;
 
