@@ -1,4 +1,4 @@
-//! The gateway service as a binary of its own.
+//! The gateway as a binary of its own.
 
 fn main() -> std::process::ExitCode {
     gateway::run()

@@ -21,6 +21,9 @@ pub struct HttpConfig {
     /// How long a connection is kept without a request. Longer than the 30 s of [`Client`](super::Client),
     /// so that the client's side ends first and no request meets a connection that is just being closed.
     pub keep_alive: Duration,
+    /// Whether a client that has sent all it wants to send may close its side and still be answered. Where it
+    /// may not, a client that goes away ends the work on its request at once.
+    pub half_close: bool,
 }
 
 impl HttpConfig {
@@ -33,7 +36,7 @@ impl HttpConfig {
             workers: env.parse("HTTP_WORKERS", defaults.workers, "a number from 1 to 512"),
             drain: env.millis("SHUTDOWN_DRAIN_MS", defaults.drain),
             max_connections: env.parse("HTTP_MAX_CONNECTIONS", defaults.max_connections, "a number from 1"),
-            keep_alive: defaults.keep_alive,
+            ..defaults
         };
         if !(1..=512).contains(&config.workers) {
             env.mistake(format!("HTTP_WORKERS must be a number from 1 to 512, not {}", config.workers));
@@ -55,6 +58,7 @@ impl Default for HttpConfig {
             drain: Duration::from_secs(10),
             max_connections: 4096,
             keep_alive: Duration::from_secs(75),
+            half_close: true,
         }
     }
 }

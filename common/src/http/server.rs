@@ -17,6 +17,9 @@ const BACKLOG: i32 = 1024;
 /// How long the head of a connection's first request may take.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long a client may take nothing of what is written to it before the kernel ends the connection.
+const STALL_DEADLINE: Duration = Duration::from_secs(30);
+
 /// How long a client may take to end a connection that the server has closed.
 const DISCONNECT_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -138,6 +141,7 @@ impl Server {
         .keep_alive(config.keep_alive)
         .client_request_timeout(HEAD_DEADLINE)
         .client_disconnect_timeout(DISCONNECT_DEADLINE)
+        .h1_allow_half_closed(config.half_close)
         .tcp_nodelay(true)
         .disable_signals()
         .shutdown_timeout(config.drain.as_secs() + 1)
@@ -169,6 +173,9 @@ fn listening_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
+    // Accepted connections inherit it.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(STALL_DEADLINE))?;
     socket.listen(BACKLOG)?;
     Ok(socket)
 }

@@ -1,6 +1,6 @@
 //! Takes committed events from the outbox to the broker, and never gives up.
 //!
-//! *Owns*: the [`Window`] of rows in hand.
+//! *Owns*: the window of rows in hand.
 //! *Receives*: [`Wake`] after a commit; it also looks by itself, so a lost `Wake` costs a moment, not an event.
 //! *Sends*: [`PendingEvents`] and [`MarkSent`] to the repository, [`Publish`] to the broker actor.
 //! *When it fails*: the next generation reads the outbox again. A row that was confirmed but not yet removed

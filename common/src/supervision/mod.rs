@@ -1,12 +1,12 @@
 //! Keeps actors alive: whatever ends one, a fresh one takes its place.
 //!
 //! actix's own `Supervisor` neither restarts after a panic nor waits between restarts, so each actor here has
-//! a *guardian* ([`guardian`]): it builds the actor from a factory, and when the actor ends, by stop, error or
+//! a *guardian*: it builds the actor from a factory, and when the actor ends, by stop, error or
 //! panic, it notes why, waits (exponential, full jitter) and builds the next generation. Callers hold a
 //! [`Handle`], which always leads to the living actor and says "restarting" while there is none.
 //!
-//! An actor that keeps failing is beyond a restart's help. More than [`RestartWindow::most`] failures within
-//! [`RestartWindow::within`] *escalate*: the process turns unready and ends with [`ESCALATED`], and whoever
+//! An actor that keeps failing is beyond a restart's help. More failures than a [`RestartWindow`]
+//! allows *escalate*: the process turns unready and ends with [`ESCALATED`], and whoever
 //! started it starts it again from durable state. Losing something outside the process ([`Exit::Lost`], such as
 //! the broker) is no failure of the actor and never escalates.
 

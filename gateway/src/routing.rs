@@ -1,0 +1,272 @@
+//! The table that says which service answers which path. Pure.
+//!
+//! A path is matched by its longest prefix that ends where a segment ends, and only what the service may be
+//! asked for is passed on: the rest of the path must not be able to climb out of it, however it is written, for
+//! beside it the services show their insides (`/metrics`, `/actors`).
+
+use std::{fmt, sync::Arc};
+
+use common::http::RouteLabel;
+
+use crate::upstream::Endpoint;
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// What the public path starts with, such as `/api/users`.
+    prefix: &'static str,
+    /// What the service's path starts with instead, such as `/users`.
+    target: &'static str,
+    endpoint: Arc<Endpoint>,
+    label: RouteLabel,
+}
+
+impl Route {
+    /// Answers what starts with `prefix` by asking `endpoint` for the same under `target`.
+    pub fn new(prefix: &'static str, target: &'static str, endpoint: Arc<Endpoint>) -> Self {
+        Self { prefix, target, endpoint, label: RouteLabel::from(format!("{prefix}/*")) }
+    }
+
+    /// Who answers.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// What the route is called in metrics.
+    pub fn label(&self) -> &RouteLabel {
+        &self.label
+    }
+
+    /// Returns the path and query to ask the service for. Nothing is decoded or encoded on the way.
+    ///
+    /// # Errors
+    /// When the path could lead out of the route.
+    pub fn forward(&self, path: &str, query: Option<&str>) -> Result<String, UnsafePath> {
+        let rest = rest_of(path, self.prefix).ok_or(UnsafePath)?;
+        if rest.split('/').any(is_unsafe) {
+            return Err(UnsafePath);
+        }
+        let base = self.endpoint.base_path();
+        let query_len = query.map_or(0, |query| query.len() + 1);
+        let mut asked = String::with_capacity(base.len() + self.target.len() + rest.len() + query_len);
+        asked.push_str(base);
+        asked.push_str(self.target);
+        asked.push_str(rest);
+        if let Some(query) = query {
+            asked.push('?');
+            asked.push_str(query);
+        }
+        Ok(asked)
+    }
+
+    /// Returns the public name of what the service calls `location`, or `None` where it is none of this route's.
+    pub fn backward(&self, location: &str) -> Option<String> {
+        let path = match location.strip_prefix("http://") {
+            Some(absolute) => absolute.strip_prefix(self.endpoint.authority().as_str())?,
+            None => location,
+        };
+        let path = path.strip_prefix(self.endpoint.base_path())?;
+        let end = path.find(['?', '#']).unwrap_or(path.len());
+        rest_of(&path[..end], self.target)?;
+        Some(format!("{}{}", self.prefix, &path[self.target.len()..]))
+    }
+}
+
+/// Every route, the longest prefix first.
+#[derive(Clone, Debug)]
+pub struct Table(Vec<Route>);
+
+impl Table {
+    /// Puts `routes` in order.
+    pub fn new(mut routes: Vec<Route>) -> Self {
+        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        Self(routes)
+    }
+
+    /// Returns the route that answers `path`, as it came over the wire.
+    pub fn find(&self, path: &str) -> Option<&Route> {
+        self.0.iter().find(|route| rest_of(path, route.prefix).is_some())
+    }
+
+    /// Returns the public name of what a service calls `location`, asking the route that it answered first.
+    pub fn backward(&self, answered: &Route, location: &str) -> Option<String> {
+        answered.backward(location).or_else(|| self.0.iter().find_map(|route| route.backward(location)))
+    }
+}
+
+/// A path that could lead to what the route does not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnsafePath;
+
+impl fmt::Display for UnsafePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the path holds a dot segment, an encoded separator or a broken escape")
+    }
+}
+
+impl std::error::Error for UnsafePath {}
+
+/// Returns what follows `prefix`, where that ends at the end of a segment.
+fn rest_of<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether some service could take the segment for a dot segment or for several segments.
+///
+/// Escapes are undone as often as there are any, since nobody knows how often the service does it; parameters
+/// (`;x=y`) are cut off, since some do that before they look for dots.
+fn is_unsafe(segment: &str) -> bool {
+    let mut decoded = segment.as_bytes().to_vec();
+    loop {
+        let name = decoded.split(|&byte| byte == b';').next().unwrap_or_default();
+        let separates = |byte: &u8| matches!(byte, b'/' | b'\\') || byte.is_ascii_control();
+        if name == b"." || name == b".." || decoded.iter().any(separates) {
+            return true;
+        }
+        if !decoded.contains(&b'%') {
+            return false;
+        }
+        match undo_escapes(&decoded) {
+            Some(next) => decoded = next,
+            // Broken as it came: refused. Broken only after decoding: `%25` stood for a percent sign.
+            None => return decoded == segment.as_bytes(),
+        }
+    }
+}
+
+/// Undoes one level of percent-encoding; `None` where an escape is broken.
+fn undo_escapes(raw: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut bytes = raw.iter();
+    while let Some(&byte) = bytes.next() {
+        if byte == b'%' {
+            let (high, low) = (hex(*bytes.next()?)?, hex(*bytes.next()?)?);
+            decoded.push(high << 4 | low);
+        } else {
+            decoded.push(byte);
+        }
+    }
+    Some(decoded)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let endpoint = |url: &str| Arc::new(Endpoint::parse("test", url).expect("a sound URL"));
+        Table::new(vec![
+            Route::new("/api/users", "/users", endpoint("http://users:3001")),
+            Route::new("/api/users/export", "/exports", endpoint("http://users:3001/base")),
+            Route::new("/api/orders", "/orders", endpoint("http://orders:3002")),
+        ])
+    }
+
+    fn forward(path: &str) -> Option<Result<String, UnsafePath>> {
+        table().find(path).map(|route| route.forward(path, None))
+    }
+
+    #[test]
+    fn the_longest_prefix_that_ends_with_a_segment_decides() {
+        for (public, asked) in [
+            ("/api/users", Some("/users")),
+            ("/api/users/", Some("/users/")),
+            ("/api/users/u1", Some("/users/u1")),
+            ("/api/users/exports", Some("/users/exports")),
+            ("/api/users/export", Some("/base/exports")),
+            ("/api/users/export/7", Some("/base/exports/7")),
+            ("/api/orders/o1/cancel", Some("/orders/o1/cancel")),
+            ("/api/usersx", None),
+            ("/api/user", None),
+            ("/API/users", None),
+            ("/api", None),
+            ("/", None),
+            ("", None),
+            ("//api/users", None),
+            ("/api//users", None),
+            ("/metrics", None),
+            ("/users/u1", None),
+        ] {
+            assert_eq!(forward(public), asked.map(|asked| Ok(asked.to_owned())), "{public}");
+        }
+    }
+
+    #[test]
+    fn queries_and_escapes_are_passed_on_as_they_came() {
+        let table = table();
+        let path = "/api/users/J%C3%BCrgen%20x%25y;v=1";
+        let route = table.find(path).expect("the route exists");
+
+        let asked = route.forward(path, Some("a=%2e%2e/&b=//..&c"));
+
+        assert_eq!(asked.as_deref(), Ok("/users/J%C3%BCrgen%20x%25y;v=1?a=%2e%2e/&b=//..&c"));
+        assert_eq!(route.forward("/api/users", Some("")).as_deref(), Ok("/users?"));
+    }
+
+    #[test]
+    fn nothing_leads_out_of_the_route() {
+        for path in [
+            "/api/users/../metrics",
+            "/api/users/..",
+            "/api/users/./x",
+            "/api/users/x/../../actors",
+            "/api/users/%2e%2e/actors",
+            "/api/users/%2E./actors",
+            "/api/users/.%2e/actors",
+            "/api/users/%252e%252e/actors",
+            "/api/users/%25252e%25252e/actors",
+            "/api/users/..;/actors",
+            "/api/users/..;x=y/actors",
+            "/api/users/%2e%2e%3bx/actors",
+            "/api/users/..%2factors",
+            "/api/users/%2factors",
+            "/api/users/x%2Fy",
+            "/api/users/..%5cactors",
+            "/api/users/..\\actors",
+            "/api/users/%00",
+            "/api/users/x%0d%0ay",
+            "/api/users/%",
+            "/api/users/%2",
+            "/api/users/%zz",
+            "/api/users/%u002e",
+        ] {
+            assert_eq!(forward(path), Some(Err(UnsafePath)), "{path}");
+        }
+    }
+
+    #[test]
+    fn names_that_only_look_dangerous_pass() {
+        for path in
+            ["/api/users/...", "/api/users/..x", "/api/users/.well-known", "/api/users//x", "/api/users/a.b"]
+        {
+            assert!(matches!(forward(path), Some(Ok(_))), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_a_service_calls_its_own_gets_its_public_name() {
+        let table = table();
+        let users = table.find("/api/users").expect("the route exists");
+        for (location, public) in [
+            ("/users/u1", Some("/api/users/u1")),
+            ("/users", Some("/api/users")),
+            ("/users?cursor=x#end", Some("/api/users?cursor=x#end")),
+            ("http://users:3001/users/u1", Some("/api/users/u1")),
+            ("/orders/o1", Some("/api/orders/o1")),
+            ("http://orders:3002/orders/o1?x=/users", Some("/api/orders/o1?x=/users")),
+            ("/base/exports/1", Some("/api/users/export/1")),
+            ("/usersx", None),
+            ("http://elsewhere/users/u1", None),
+            ("http://users:30011/users/u1", None),
+            ("//users:3001/users/u1", None),
+            ("u1", None),
+            ("", None),
+        ] {
+            assert_eq!(table.backward(users, location).as_deref(), public, "{location}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The gateway between raw sockets on both sides, since HTTP libraries are too polite to show what really
+//! arrives.
+
+mod harness;
+
+mod aborts;
+mod actors;
+mod answers;
+mod deadlines;
+mod paths;
+mod requests;
+mod stop;
+mod streaming;
