@@ -10,3 +10,12 @@ mod harness_works;
 mod four_curls;
 
 mod bad_requests;
+
+mod bad_events;
+mod plain_messages;
+
+mod architecture;
+mod contracts;
+mod idempotency;
+mod internal;
+mod traces;

@@ -11,6 +11,8 @@ pub use problem::problem;
 
 pub mod wire;
 
+pub mod source;
+
 mod processes;
 pub use processes::processes_of;
 
