@@ -2,18 +2,30 @@
 
 use std::io::Write;
 
+use ::log::LevelFilter;
 use env_logger::Builder;
 
-/// Starts logging for the process; `RUST_LOG` chooses what is logged. Where it says
-/// nothing, that is our own lifecycle, and of libraries only what is odd; lapin is silent, since the broker room
-/// says what became of the link.
+/// What libraries say that is said better elsewhere, or is no business of whoever reads the log: lapin's view of a
+/// lost link (the broker room gives the cause), what strangers send that is no HTTP, spans, workers starting.
+/// `RUST_LOG` can ask for each by its name.
+const QUIET: [(&str, LevelFilter); 4] = [
+    ("lapin", LevelFilter::Off),
+    ("actix_http", LevelFilter::Off),
+    ("actix_server", LevelFilter::Warn),
+    ("tracing", LevelFilter::Warn),
+];
+
+/// Starts logging for the process; `RUST_LOG` chooses what is logged (`info` where it is unset or empty).
 ///
 /// A panic is logged too, once, with its place; the guardian's restart line names its consequence.
 pub fn init(service: &'static str) {
-    let quiet = format!("warn,lapin=off,common=info,{service}=info");
     let asked = std::env::var("RUST_LOG").ok().filter(|asked| !asked.trim().is_empty());
-    let started = Builder::new()
-        .parse_filters(&asked.unwrap_or(quiet))
+    let mut builder = Builder::new();
+    for (library, level) in QUIET {
+        builder.filter_module(library, level);
+    }
+    let started = builder
+        .parse_filters(asked.as_deref().unwrap_or("info"))
         .format(move |out, record| {
             let at = out.timestamp_millis();
             writeln!(
