@@ -6,3 +6,16 @@ mod support;
 
 mod cargo_up;
 mod harness_works;
+
+mod four_curls;
+
+mod bad_requests;
+
+mod bad_events;
+mod plain_messages;
+
+mod architecture;
+mod contracts;
+mod idempotency;
+mod internal;
+mod traces;
