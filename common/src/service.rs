@@ -23,7 +23,7 @@ use crate::{
         signals,
     },
     relay::{OutboxRelay, RelayMetrics, Wake},
-    store::{PendingEvents, Repository, RepositoryHandle, StoreConfig, StoreMetrics},
+    store::{PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreMetrics},
     supervision::{ESCALATED, Handle, Spec, Supervisor},
     telemetry::{
         self,
@@ -126,6 +126,7 @@ impl Foundation {
         let relay = Arc::new(OnceLock::<Handle<OutboxRelay>>::new());
 
         let (store, metrics) = (config.store.clone(), StoreMetrics::register(name, &mut registry));
+        let shortage = Shortage::default();
         let woken = relay.clone();
         let spec = Spec::new("repository");
         let repository = supervisor.supervise(&store_thread.handle(), spec, move |life| {
@@ -135,7 +136,7 @@ impl Foundation {
                     relay.notify(Wake);
                 }
             };
-            Ok(Repository::open(name, &store, metrics.clone(), wake, life)?)
+            Ok(Repository::open(name, &store, metrics.clone(), shortage.clone(), wake, life)?)
         });
         let repository = RepositoryHandle::new(repository, REPOSITORY_DEADLINE);
 

@@ -4,18 +4,30 @@
 
 mod support;
 
-mod cargo_up;
-mod harness_works;
-
 mod four_curls;
 
 mod bad_requests;
-
-mod bad_events;
-mod plain_messages;
-
-mod architecture;
-mod contracts;
 mod idempotency;
 mod internal;
 mod traces;
+
+mod bad_events;
+mod plain_messages;
+mod thrice_and_shuffled;
+
+mod broker_cut_off;
+mod broker_killed;
+mod broker_silent;
+mod late_broker;
+
+mod actor_faults;
+mod disk_full;
+mod services_killed;
+mod sigterm;
+mod start_and_idle;
+
+mod architecture;
+mod contracts;
+
+mod cargo_up;
+mod harness_works;

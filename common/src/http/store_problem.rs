@@ -43,7 +43,9 @@ impl From<RepositoryError> for Problem {
             RepositoryError::Store(StoreError::Overloaded) => {
                 unavailable("overloaded", SOON).detail("too many commands are waiting; nothing was stored")
             }
-            RepositoryError::Store(error @ (StoreError::Io(_) | StoreError::Unknown)) => {
+            RepositoryError::Store(
+                error @ (StoreError::Io(_) | StoreError::NoRoom(_) | StoreError::Unknown),
+            ) => {
                 log::warn!("event=store_failed error={:?}", error.to_string());
                 unavailable("restarting", SOON).detail("the repository starts again from what is on disk")
             }

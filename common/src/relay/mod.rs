@@ -24,7 +24,7 @@ use serde::Serialize;
 use crate::{
     backoff::Backoff,
     broker::{BrokerActor, Publish, PublishOutcome},
-    store::{MarkSent, OutboxRow, PendingEvents, RepositoryError, RepositoryHandle},
+    store::{MarkSent, OutboxRow, PendingEvents, RepositoryError, RepositoryHandle, StoreError},
     supervision::{AskError, Handle, Observe},
     telemetry::metrics::{Counter, Family, Registry},
 };
@@ -290,6 +290,7 @@ impl Handler<Observe> for OutboxRelay {
 fn debug_unless_restarting(event: &str, error: &RepositoryError) {
     match error {
         RepositoryError::Ask(AskError::Restarting { .. }) => log::debug!("event={event} error=restarting"),
+        RepositoryError::Store(StoreError::DiskFull) => log::debug!("event={event} error=disk_full"),
         error => log::warn!("event={event} error={:?}", error.to_string()),
     }
 }

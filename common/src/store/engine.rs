@@ -310,5 +310,11 @@ fn page(
 }
 
 fn io(error: impl Into<redb::Error>) -> StoreError {
-    StoreError::Io(error.into().to_string())
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match error.into() {
+        redb::Error::Io(error) if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge) => {
+            StoreError::NoRoom(error.to_string())
+        }
+        error => StoreError::Io(error.to_string()),
+    }
 }

@@ -11,6 +11,9 @@ pub enum StoreError {
     Overloaded,
     /// Reading or writing the file failed; the repository starts again from what is on disk.
     Io(String),
+    /// Writing the file failed because there is no room left for it; the repository starts again from what is on
+    /// disk, as after any other failure.
+    NoRoom(String),
     /// A stored value cannot be read, or a new one not be written.
     Corrupt(String),
     /// The repository ended before it knew. Whether the change is on disk is unknown.
@@ -30,7 +33,7 @@ impl fmt::Display for StoreError {
             Self::DiskFull => f.write_str("the disk is nearly full"),
             Self::OutboxFull => f.write_str("too many events wait for the broker"),
             Self::Overloaded => f.write_str("too many commands are waiting"),
-            Self::Io(cause) => write!(f, "cannot read or write the store: {cause}"),
+            Self::Io(cause) | Self::NoRoom(cause) => write!(f, "cannot read or write the store: {cause}"),
             Self::Corrupt(what) => write!(f, "cannot decode {what}"),
             Self::Unknown => f.write_str("the repository ended before it knew"),
         }

@@ -22,6 +22,7 @@ mod idempotency;
 mod inbox;
 mod outbox;
 mod repository;
+mod shortage;
 mod table;
 mod writer;
 
@@ -32,6 +33,7 @@ pub use error::StoreError;
 pub use idempotency::{Fingerprint, IdempotencyKey, IdempotentWrite, Once, Recall, Recalled};
 pub use outbox::{MarkSent, OutboxRow, PendingEvents};
 pub use repository::{Read, Repository, RepositoryError, RepositoryHandle, StoreMetrics, Write};
+pub use shortage::Shortage;
 pub use table::{Page, Table, Tables};
 
 #[cfg(test)]

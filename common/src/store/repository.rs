@@ -4,7 +4,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::{
@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::{
-    Command, Importance, Query, StoreConfig, StoreError, Transaction,
+    Command, Importance, Query, Shortage, StoreConfig, StoreError, Transaction,
     engine::Engine,
     idempotency::IDEMPOTENCY,
     inbox::INBOX,
@@ -83,10 +83,11 @@ impl Repository {
         service: &str,
         config: &StoreConfig,
         metrics: StoreMetrics,
+        shortage: Shortage,
         on_events: impl Fn() + Send + 'static,
         life: Life,
     ) -> Result<Self, StoreError> {
-        let engine = Engine::open(config, service)?;
+        let engine = Engine::open(config, service).inspect_err(|error| end(&life, error))?;
         metrics.pending.set(as_gauge(engine.pending()));
         let totals = Arc::new(Totals::default());
         let (fail, failed) = oneshot::channel();
@@ -101,11 +102,15 @@ impl Repository {
                 on_events();
             }
         };
+        let short = shortage.clone();
         let failure = move |error| {
+            if matches!(error, StoreError::NoRoom(_)) {
+                short.noted_at(Instant::now());
+            }
             // The actor is gone already where nobody listens.
             let _ = fail.send(error);
         };
-        let writer = Writer::start(config, engine.clone(), committed, failure)?;
+        let writer = Writer::start(config, engine.clone(), shortage, committed, failure)?;
         Ok(Self { engine, writer, totals, life, failed: Some(failed), kind: config.kind })
     }
 
@@ -126,8 +131,10 @@ impl Actor for Repository {
         context.run_interval(SWEEP_EVERY, |repository, _| repository.sweep());
         let Some(failed) = self.failed.take() else { return };
         context.spawn(fut::wrap_future::<_, Self>(failed).map(|failed, repository, context| {
-            let reason = failed.map_or_else(|_| "the writer ended".to_owned(), |error| error.to_string());
-            repository.life.failed(reason);
+            match failed {
+                Ok(error) => end(&repository.life, &error),
+                Err(_) => repository.life.failed("the writer ended"),
+            }
             context.stop();
         }));
     }
@@ -263,7 +270,9 @@ impl RepositoryError {
             Self::Ask(AskError::Restarting { .. }) => false,
             Self::Ask(_) => true,
             // A commit that failed may still have reached the disk.
-            Self::Store(error) => matches!(error, StoreError::Unknown | StoreError::Io(_)),
+            Self::Store(error) => {
+                matches!(error, StoreError::Unknown | StoreError::Io(_) | StoreError::NoRoom(_))
+            }
         }
     }
 
@@ -286,6 +295,15 @@ impl fmt::Display for RepositoryError {
 }
 
 impl std::error::Error for RepositoryError {}
+
+/// Says why this generation ends. A disk without room is nothing that the repository or a new process could
+/// mend, so it never escalates: reads go on between the attempts to write.
+fn end(life: &Life, error: &StoreError) {
+    match error {
+        StoreError::NoRoom(_) => life.lost(error.to_string()),
+        _ => life.failed(error.to_string()),
+    }
+}
 
 fn as_gauge(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)

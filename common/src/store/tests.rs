@@ -44,7 +44,8 @@ fn config(folder: &Folder) -> StoreConfig {
 
 fn open(config: &StoreConfig) -> (Engine, Writer) {
     let engine = Engine::open(config, "test").expect("the store opens");
-    let writer = Writer::start(config, engine.clone(), |_| (), |_| ()).expect("the writer starts");
+    let writer = Writer::start(config, engine.clone(), Shortage::default(), |_| (), |_| ())
+        .expect("the writer starts");
     (engine, writer)
 }
 
@@ -187,7 +188,8 @@ async fn commands_that_arrive_together_share_a_commit() {
     let engine = Engine::open(&config, "test").expect("the store opens");
     let (count, counted) = std::sync::mpsc::channel();
     let committed = move |commit: Committed| count.send(commit.commands).expect("the test listens");
-    let writer = Writer::start(&config, engine, committed, |_| ()).expect("the writer starts");
+    let writer =
+        Writer::start(&config, engine, Shortage::default(), committed, |_| ()).expect("the writer starts");
     let ids: Vec<&'static str> = (0..100).map(|n| &*Box::leak(format!("t{n}").into_boxed_str())).collect();
 
     let submitted: Vec<_> = ids.into_iter().map(|id| writer.submit(Make(id))).collect();

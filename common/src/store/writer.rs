@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{Command, Importance, StoreConfig, StoreError, StoreKind, Transaction, engine::Engine};
+use super::{Command, Importance, Shortage, StoreConfig, StoreError, StoreKind, Transaction, engine::Engine};
 
 /// Most commands in one commit: enough to spread the wait for the disk, few enough to answer soon.
 const BATCH: usize = 512;
@@ -47,11 +47,12 @@ impl Writer {
     pub(super) fn start(
         config: &StoreConfig,
         engine: Engine,
+        shortage: Shortage,
         committed: impl Fn(Committed) + Send + 'static,
         failed: impl FnOnce(StoreError) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let (jobs, incoming) = mpsc::channel();
-        let room = Room::new(config, engine.clone());
+        let room = Room::new(config, engine.clone(), shortage);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
@@ -138,7 +139,7 @@ fn write_until_closed(
         }
         let events = match outcome {
             Ok(events) => events,
-            Err(error @ StoreError::Io(_)) => return Err(error),
+            Err(error @ (StoreError::Io(_) | StoreError::NoRoom(_))) => return Err(error),
             // The file is sound; what was asked of it was not.
             Err(error) => {
                 log::error!("event=batch_refused commands={commands} error={:?}", error.to_string());
@@ -162,20 +163,25 @@ struct Room {
     reserve_bytes: u64,
     outbox_limit: u64,
     engine: Engine,
+    shortage: Shortage,
 }
 
 impl Room {
-    fn new(config: &StoreConfig, engine: Engine) -> Self {
+    fn new(config: &StoreConfig, engine: Engine, shortage: Shortage) -> Self {
         let on_disk = config.kind == StoreKind::Redb;
         Self {
             folder: on_disk.then(|| config.folder.clone()),
             reserve_bytes: config.reserve_bytes,
             outbox_limit: config.outbox_limit,
             engine,
+            shortage,
         }
     }
 
     fn check(&self, importance: Importance) -> Result<(), StoreError> {
+        if self.shortage.lasts_at(Instant::now()) {
+            return Err(StoreError::DiskFull);
+        }
         if importance == Importance::Upkeep {
             return Ok(());
         }

@@ -136,7 +136,11 @@ where
         let factory = &mut self.factory;
         let actor = match catch_unwind(AssertUnwindSafe(|| factory(life.clone()))) {
             Ok(Ok(actor)) => actor,
-            Ok(Err(error)) => return End::Exited(Exit::Failed(error.to_string())),
+            Ok(Err(error)) => {
+                // The factory may have said why, and that it was something outside the process.
+                life.failed(error.to_string());
+                return End::Exited(life.take_exit());
+            }
             Err(panic) => return End::Exited(Exit::Panicked(panic_message(panic.as_ref()))),
         };
         let context = Context::new();

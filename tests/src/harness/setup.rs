@@ -108,7 +108,6 @@ impl Setup {
                 ("USER_URL".into(), format!("http://127.0.0.1:{}", port[&Service::Users])),
                 ("ORDER_URL".into(), format!("http://127.0.0.1:{}", port[&Service::Orders])),
                 ("DATA_DIR".into(), data.display().to_string()),
-                ("RUST_LOG".into(), "info".into()),
             ]);
             environment.extend(self.environment.remove(&service).unwrap_or_default());
             let internal_port = if service == Service::Gateway { admin_port } else { port[&service] };

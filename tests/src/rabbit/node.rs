@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -266,7 +267,8 @@ fn dismiss_watchdog(child: &mut Child) {
 impl Drop for Node {
     fn drop(&mut self) {
         self.kill9();
-        if self.keep == Keep::Nothing {
+        // A test that fails keeps the node's logs with the rest of its data.
+        if self.keep == Keep::Nothing && !thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
-    QueueDeclareOptions, QueuePurgeOptions,
+    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -214,6 +214,12 @@ impl Amqp {
             taken.push(eventually(Duration::from_secs(10), &what, next).await);
         }
         taken
+    }
+
+    /// Removes a queue.
+    pub async fn remove(&self, queue: &str) {
+        let removed = self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
+        removed.expect("the channel is open");
     }
 
     /// Empties a queue and returns how many messages were in it.

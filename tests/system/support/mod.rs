@@ -1,4 +1,4 @@
-//! What every test needs: a system of this build's binary, and a view of the broker from outside.
+//! What every test needs: a system of this build's binary, clients that count, and a view of the broker from outside.
 
 mod amqp;
 pub use amqp::{Amqp, Message, Published};
@@ -13,17 +13,58 @@ pub mod wire;
 
 pub mod source;
 
+mod door;
+pub use door::Door;
+
+mod shoppers;
+pub use shoppers::{Habits, Shoppers};
+
+mod ledger;
+pub use ledger::{Ledger, order_count, orders_of, under_way};
+
+mod actors;
+pub use actors::{Actors, inject, wait_next_generation};
+
+mod cable;
+pub use cable::Cable;
+
+mod small_disk;
+pub use small_disk::{SmallDisk, can_mount, limit_files, wrapped};
+
+mod chance;
+pub use chance::seeded;
+
+mod registered;
+pub use registered::queues_are_registered;
+
 mod processes;
 pub use processes::processes_of;
 
-use warren::harness::Setup;
+use std::path::Path;
+
+use futures_util::future::join_all;
+use warren::harness::{Child, Setup, System};
 
 /// This build's binary.
 pub const WARREN: &str = env!("CARGO_BIN_EXE_warren");
 
 /// A system of this build, to be adapted and started.
 pub fn system() -> Setup {
-    Setup::new(WARREN, |amqp_url| {
+    system_of(WARREN)
+}
+
+/// A system of another binary, such as a script that runs this build's.
+pub fn system_of(warren: impl AsRef<Path>) -> Setup {
+    Setup::new(warren, |amqp_url| {
         Box::pin(async move { Amqp::connect(&amqp_url).await.depth("events.dead").await.unwrap_or(0) })
     })
+}
+
+/// Starts users and orders alone, and waits until both have their broker.
+pub async fn start_services(setup: Setup) -> System {
+    let system = setup.prepare().await;
+    let services = [&system.users, &system.orders];
+    services.iter().for_each(|child| child.start());
+    join_all(services.map(Child::wait_not_degraded)).await;
+    system
 }

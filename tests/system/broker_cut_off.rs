@@ -1,0 +1,147 @@
+//! The connection to the broker is cut, again and again, or goes dead without a word, while the broker itself is well.
+
+use std::time::{Duration, Instant};
+
+use warren::harness::{Child, System, eventually, shared_vhost};
+
+use crate::support::{
+    Actors, Cable, Door, Habits, Ledger, Shoppers, seeded, start_services, system, wait_next_generation,
+};
+
+/// Enough to meet a publish between write and confirm, and a delivery between commit and acknowledgement.
+const CUTS: usize = 25;
+
+/// Within this a silent link is given up: two heartbeats and a half (P4), and some for a busy machine.
+const NOTICED_WITHIN: Duration = Duration::from_millis(12_500 + 5_000);
+
+#[tokio::test]
+async fn a_connection_cut_at_random_moments_loses_and_doubles_nothing_and_leaks_nothing() {
+    let (system, cable) = cabled().await;
+    let mut rng = seeded("broker cut off");
+    let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut rng);
+    shoppers.wait_placed(50).await;
+
+    // Once, so that everything that is made on first use is there.
+    cut(&system, &cable).await;
+    let warm = services(&system).map(|child| (child.threads(), child.descriptors()));
+    for _ in 0..CUTS {
+        shoppers.wait_placed(rng.usize(1..15)).await;
+        cut(&system, &cable).await;
+    }
+    let ledger = shoppers.go_home().await;
+
+    ledger.print("broker cut off");
+    ledger.assert_untroubled();
+    audit_with_redeliveries(&ledger, &system).await;
+    for (child, (threads, descriptors)) in services(&system).into_iter().zip(warm) {
+        let what = format!("{}: {threads} threads and {descriptors} descriptors again", child.service());
+        eventually(Duration::from_secs(20), &what, async || {
+            let now = (child.threads(), child.descriptors());
+            if now.0 <= threads && now.1 <= descriptors { Ok(()) } else { Err(format!("{now:?}")) }
+        })
+        .await;
+        println!("{what} after {} restarts", Actors::of(child).await.restarts("broker"));
+    }
+    system.finish().await;
+}
+
+#[tokio::test]
+async fn an_outage_of_one_second_is_over_soon_after_it() {
+    let (system, cable) = cabled().await;
+    let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("one second"));
+    shoppers.wait_placed(20).await;
+
+    cable.pull_out();
+    shoppers.shop_for(Duration::from_secs(1)).await;
+    cable.plug_in();
+
+    let back = Instant::now();
+    for child in services(&system) {
+        child.wait_not_degraded().await;
+    }
+    println!("one second: the link works {:?} after the outage", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+    let ledger = shoppers.go_home().await;
+    ledger.assert_untroubled();
+    ledger.audit(&system).await;
+    system.finish().await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_only_silent_is_given_up_in_time_and_replaced() {
+    let (system, cable) = cabled().await;
+    let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("silent cable"));
+    shoppers.wait_placed(50).await;
+
+    cable.go_silent();
+    let silent_since = Instant::now();
+    for child in services(&system) {
+        let first = Actors::of(child).await.generation("broker");
+        eventually(NOTICED_WITHIN, "the silence is noticed", async || {
+            let actors = Actors::of(child).await;
+            if actors.generation("broker") > first || !actors.is_running("broker") {
+                Ok(())
+            } else {
+                Err("not yet")
+            }
+        })
+        .await;
+        println!("{}: silence noticed within {:?}", child.service(), silent_since.elapsed());
+    }
+    shoppers.wait_placed(20).await;
+    // What was held back comes through now, long after it was given up: published twice, counted once.
+    cable.plug_in();
+    for child in services(&system) {
+        child.wait_not_degraded().await;
+    }
+    shoppers.wait_placed(20).await;
+    let ledger = shoppers.go_home().await;
+
+    ledger.print("silent cable");
+    ledger.assert_untroubled();
+    ledger.audit(&system).await;
+    system.finish().await;
+}
+
+async fn cabled() -> (System, Cable) {
+    let url = shared_vhost().await;
+    let cable = Cable::to(&url).await;
+    // The default waits up to two seconds, which is kind to a broker and slow in a test of many cuts.
+    let setup = system().broker(cable.url()).env_of_all("BROKER_RECONNECT_MAX_MS", "100");
+    let mut system = start_services(setup).await;
+    // The test itself looks at the broker past the cable.
+    system.amqp_url = url;
+    (system, cable)
+}
+
+/// Cuts the connections and waits until both services have new ones.
+async fn cut(system: &System, cable: &Cable) {
+    let generations = [
+        Actors::of(&system.users).await.generation("broker"),
+        Actors::of(&system.orders).await.generation("broker"),
+    ];
+    cable.cut();
+    for (child, generation) in services(system).into_iter().zip(generations) {
+        wait_next_generation(child, "broker", generation, Duration::from_secs(20)).await;
+    }
+}
+
+/// An audit, and the proof that it audited something: events did come twice, and were known again.
+async fn audit_with_redeliveries(ledger: &Ledger, system: &System) {
+    ledger.audit(system).await;
+    let mut seen_before = 0;
+    for (child, consumer) in [
+        (&system.users, "consumer:users.order-created"),
+        (&system.users, "consumer:users.order-cancelled"),
+        (&system.orders, "consumer:orders.user-created"),
+    ] {
+        let observed = Actors::of(child).await.observed(consumer);
+        seen_before += observed["seenBefore"].as_u64().expect("a count");
+    }
+    println!("broker cut off: {seen_before} events came more than once");
+    assert!(seen_before > 0, "no event came twice: the cuts met nothing on its way");
+}
+
+fn services(system: &System) -> [&Child; 2] {
+    [&system.users, &system.orders]
+}

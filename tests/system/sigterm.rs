@@ -1,0 +1,151 @@
+//! SIGTERM under load (P8): what was accepted is answered, events leave, and the process ends with code 0.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use warren::harness::{Child, Folder, System, eventually, eventually_equal};
+use warren::http::Http;
+use warren::rabbit::{Keep, Node};
+
+use crate::support::{
+    Door, Habits, Ledger, Shoppers, order_count, orders_of, seeded, start_services, system,
+};
+
+/// P8 gives 25 s; a service without slow requests needs a fraction.
+const ENDS_WITHIN: Duration = Duration::from_secs(25);
+
+/// How often each service is ended under load.
+const ROUNDS: usize = 3;
+
+#[tokio::test]
+async fn orders_ends_under_load_without_failing_a_request_it_took() {
+    let system = start_services(system()).await;
+    let ledger =
+        end_again_and_again(&system, &system.orders, &Door::internal(&system), Habits::default()).await;
+
+    ledger.audit(&system).await;
+    system.finish().await;
+}
+
+#[tokio::test]
+async fn users_ends_under_load_without_failing_a_request_it_took() {
+    let system = start_services(system()).await;
+    // One registration for each order.
+    let habits = Habits { orders_a_user: 1, ..Habits::default() };
+    let ledger = end_again_and_again(&system, &system.users, &Door::internal(&system), habits).await;
+
+    ledger.audit(&system).await;
+    system.finish().await;
+}
+
+#[tokio::test]
+async fn the_gateway_ends_under_load_without_failing_a_request_it_took() {
+    let system = system().start().await;
+    let ledger =
+        end_again_and_again(&system, &system.gateway, &Door::public(&system), Habits::default()).await;
+
+    ledger.audit(&system).await;
+    system.finish().await;
+}
+
+#[tokio::test]
+async fn services_that_end_while_their_broker_is_away_keep_their_events_for_the_next_start() {
+    const ORDERS: i64 = 50;
+    let folder = Folder::new();
+    let node =
+        Node::prepare(&folder.path().join("rabbitmq"), Keep::Nothing, &[]).unwrap_or_else(|e| panic!("{e}"));
+    let system = system().broker(node.url("/")).prepare().await;
+    system.users.restart().await;
+    system.orders.restart().await;
+    for _ in 0..ORDERS {
+        let order = json!({ "userId": "u1", "items": ["book"] });
+        system.orders.http.post("/orders").json(&order).await.expect(201);
+    }
+
+    for child in [&system.orders, &system.users] {
+        let asked = Instant::now();
+        assert_eq!(child.terminate().await.code(), Some(0));
+        println!("{} without its broker: ended {:?} after SIGTERM", child.service(), asked.elapsed());
+    }
+    node.start().await.expect("the port is free");
+    system.users.restart().await;
+    system.orders.restart().await;
+
+    let counted = async || order_count(&system, "u1").await;
+    eventually_equal(Duration::from_secs(20), "each order is counted", ORDERS, counted).await;
+    assert_eq!(orders_of(&system, "u1").await.len() as i64, ORDERS);
+    system.finish().await;
+}
+
+/// Ends the service by SIGTERM while shoppers are at work, and starts it again; asserts that no call was cut off.
+async fn end_again_and_again(system: &System, child: &Child, door: &Door, habits: Habits) -> Ledger {
+    let story = format!("{} ends", child.service());
+    let mut rng = seeded(&story);
+    let shoppers = Shoppers::start(door, habits, &mut rng);
+
+    for _ in 0..ROUNDS {
+        shoppers.wait_placed(rng.usize(30..100)).await;
+        let probe = Probe::start(child).await;
+        let (refused, asked) = (refusals(&shoppers), Instant::now());
+        let status = child.terminate().await;
+        assert_eq!(refusals(&shoppers), refused, "refused while it ended, after what it had refused before");
+        println!("{story}: {:?} after SIGTERM, {status}", asked.elapsed());
+        assert_eq!(status.code(), Some(0), "{status}");
+        assert!(asked.elapsed() < ENDS_WITHIN);
+        assert!(probe.saw_draining().await, "{} was never unready before it ended", child.service());
+        assert!(!child.log_contains("event=outbox_not_flushed"), "events were left behind");
+        assert!(!child.log_contains("event=drain_cut_short"), "requests were cut off");
+        child.restart().await;
+        eventually(Duration::from_secs(10), "it has its broker again", async || {
+            let answer = child.http.get("/health/ready").await.text();
+            if answer.contains("degraded") { Err(answer) } else { Ok(()) }
+        })
+        .await;
+    }
+    shoppers.wait_placed(30).await;
+    let ledger = shoppers.go_home().await;
+
+    ledger.print(&story);
+    assert!(ledger.unknown.is_empty(), "requests were cut off: {:?}", ledger.unknown);
+    assert!(system.children().all(|child| child.exit_status().is_none()));
+    ledger
+}
+
+/// How often each refusal was heard, but for the one that is true while users is away: nobody can check customers.
+fn refusals(shoppers: &Shoppers) -> BTreeMap<String, u64> {
+    let mut refused = shoppers.so_far(|ledger| ledger.refused.clone());
+    refused.retain(|refusal, _| !refusal.starts_with("503 users unavailable"));
+    refused
+}
+
+/// Asks for readiness over one kept connection, as an orchestrator would, until the service is gone.
+struct Probe(tokio::task::JoinHandle<bool>, Arc<AtomicBool>);
+
+impl Probe {
+    async fn start(child: &Child) -> Self {
+        let http = Http::new(child.http.base());
+        // Connects, because a service that ends takes no new connection.
+        http.get("/health/ready").await.expect(200);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = is_over.clone();
+        let task = tokio::spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                match http.get("/health/ready").send().await {
+                    Ok(answer) if answer.status == 503 => return answer.text().contains("draining"),
+                    Ok(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+                    Err(_) => return false,
+                }
+            }
+            false
+        });
+        Self(task, is_over)
+    }
+
+    async fn saw_draining(self) -> bool {
+        self.1.store(true, Ordering::Relaxed);
+        self.0.await.expect("a probe does not panic")
+    }
+}

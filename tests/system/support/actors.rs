@@ -1,0 +1,90 @@
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use warren::harness::{Child, eventually};
+use warren::http::Answer;
+
+/// What `GET /actors` of one service answered.
+#[derive(Clone, Debug)]
+pub struct Actors(Value);
+
+impl Actors {
+    /// Asks the service.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    pub async fn of(child: &Child) -> Self {
+        Self(child.actors().await)
+    }
+
+    /// Every actor's name.
+    pub fn names(&self) -> Vec<String> {
+        self.all().iter().filter_map(|actor| actor["name"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Which generation lives.
+    pub fn generation(&self, name: &str) -> u64 {
+        self.number(name, "generation")
+    }
+
+    /// How often it was restarted.
+    pub fn restarts(&self, name: &str) -> u64 {
+        self.number(name, "restarts")
+    }
+
+    /// Whether it works.
+    pub fn is_running(&self, name: &str) -> bool {
+        self.actor(name)["status"] == "running"
+    }
+
+    /// What it shows of itself; null where it does not answer.
+    pub fn observed(&self, name: &str) -> Value {
+        self.actor(name)["observed"].clone()
+    }
+
+    /// Its restarts, oldest first.
+    pub fn timeline(&self, name: &str) -> Vec<Value> {
+        let entries = self.0["timeline"].as_array().expect("a timeline");
+        entries.iter().filter(|entry| entry["actor"] == name).cloned().collect()
+    }
+
+    fn number(&self, name: &str, field: &str) -> u64 {
+        let actor = self.actor(name);
+        actor[field].as_u64().unwrap_or_else(|| panic!("no {field} in {actor}"))
+    }
+
+    fn actor(&self, name: &str) -> &Value {
+        let found = self.all().iter().find(|actor| actor["name"] == name);
+        found.unwrap_or_else(|| panic!("no actor {name} in {}", self.0))
+    }
+
+    fn all(&self) -> &[Value] {
+        self.0["actors"].as_array().expect("a list of actors")
+    }
+}
+
+/// Injects a fault (`panic` or `stop`) into an actor and returns the service's answer.
+pub async fn inject(child: &Child, actor: &str, kind: &str) -> Answer {
+    child.internal.post(&format!("/actors/{actor}/fault")).json(&json!({ "kind": kind })).await
+}
+
+/// Waits until a later generation than this works, and returns how long that took.
+///
+/// # Panics
+///
+/// When it takes longer than `deadline`.
+pub async fn wait_next_generation(child: &Child, actor: &str, after: u64, deadline: Duration) -> Duration {
+    let begun = Instant::now();
+    let what = format!("{} {actor}: a generation after {after} works", child.service());
+    eventually(deadline, &what, async || {
+        let actors = Actors::of(child).await;
+        if actors.generation(actor) > after && actors.is_running(actor) {
+            Ok(())
+        } else {
+            Err(actors.actor(actor).to_string())
+        }
+    })
+    .await;
+    begun.elapsed()
+}
