@@ -19,7 +19,8 @@ use crate::{
     config::Environment,
     consumer::{EventConsumer, EventHandler, ToActor},
     http::{
-        Condition, HttpConfig, HttpMetrics, Internal, Probes, Server, ServerHandle, healthcheck, signals,
+        Condition, HttpConfig, HttpMetrics, Internal, Probes, Routes, Server, ServerHandle, healthcheck,
+        signals,
     },
     relay::{OutboxRelay, RelayMetrics, Wake},
     store::{PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreMetrics},
@@ -194,7 +195,7 @@ impl Foundation {
     /// When the address cannot be listened on. A broker that is away is none: the service serves without it.
     pub fn serve(
         self,
-        routes: impl Fn(&mut actix_web::web::ServiceConfig) + Clone + Send + 'static,
+        routes: impl Fn(&mut Routes) + Clone + Send + 'static,
     ) -> Result<Service, Box<dyn Error>> {
         let Self { name, config, probes, broker_thread, relay, subscriptions, mut registry, .. } = self;
         let (supervisor, repository) = (self.supervisor, self.repository);

@@ -1,6 +1,6 @@
 //! The only public entry: takes a request, finds the service that answers it, and passes both on.
 //!
-//! Read in the order of a request: the table ([`routing`]), the endpoint ([`routes`]), the actor that owns the
+//! Read in the order of a request: the table ([`routing`]), the endpoint (`routes`), the actor that owns the
 //! connections ([`proxy`]), and what is known of the services behind it ([`upstream`]).
 
 pub mod config;

@@ -190,7 +190,7 @@ fn probes(supervisor: &Supervisor, proxies: &Proxies, endpoints: &[Arc<Endpoint>
         probes.condition(endpoint.name(), move || match endpoint.health() {
             Health::Ready => Condition::Ready,
             Health::Unknown => Condition::Degraded("not asked yet".to_owned()),
-            Health::Unready(reason) => Condition::Degraded(reason),
+            Health::Degraded(reason) | Health::Unready(reason) => Condition::Degraded(reason),
         })
     })
 }

@@ -4,15 +4,30 @@
 
 mod support;
 
-mod actor_faults;
+mod four_curls;
+
+mod bad_requests;
+mod idempotency;
+mod internal;
+mod traces;
+
+mod bad_events;
+mod plain_messages;
+mod thrice_and_shuffled;
+
 mod broker_cut_off;
 mod broker_killed;
 mod broker_silent;
-mod cargo_up;
-mod disk_full;
-mod harness_works;
 mod late_broker;
+
+mod actor_faults;
+mod disk_full;
 mod services_killed;
 mod sigterm;
 mod start_and_idle;
-mod thrice_and_shuffled;
+
+mod architecture;
+mod contracts;
+
+mod cargo_up;
+mod harness_works;

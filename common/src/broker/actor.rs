@@ -1,12 +1,10 @@
-use std::time::Duration;
-
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, fut::wrap_future};
 
 use super::{
     BrokerConfig, BrokerMetrics, BrokerState, LinkStatus, Subscription,
     link::{Link, Running},
 };
-use crate::supervision::{Life, RestartWindow, Spec};
+use crate::supervision::{Life, Spec};
 
 /// Owns one link to the broker, from the attempt to make it to its end. See the [room](super).
 pub struct BrokerActor {
@@ -30,10 +28,7 @@ impl BrokerActor {
 
     /// How its guardian keeps it alive: for ever, whatever the broker does, with the configured backoff.
     pub fn spec(config: &BrokerConfig) -> Spec {
-        Spec::new("broker")
-            .backoff(config.reconnect)
-            .window(RestartWindow::new(20, Duration::from_secs(60)))
-            .healthy_when_it_says_so()
+        Spec::new("broker").backoff(config.reconnect).healthy_when_it_says_so()
     }
 
     pub(super) fn state(&self) -> BrokerState {

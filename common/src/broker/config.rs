@@ -20,8 +20,10 @@ impl BrokerConfig {
     /// A dead peer is found after two intervals and a half: 12.5 s.
     const HEARTBEAT_SECS: u16 = 5;
 
-    /// Largest AMQP frame. lapin keeps 64 of them a connection as buffers: 4 MiB for both connections here.
-    const FRAME_MAX: u32 = 32 * 1024;
+    /// Largest AMQP frame: what RabbitMQ allows if nobody tells it otherwise. A message's headers travel in one
+    /// frame, and ones that a publisher may send and this link may not receive would end it again and again.
+    /// lapin's buffers hold 64 of them; what is never filled takes no memory.
+    pub(super) const FRAME_MAX: u32 = 128 * 1024;
 
     /// Reads `AMQP_URL` and the `BROKER_…` variables.
     pub fn from_env(env: &mut Environment) -> Self {

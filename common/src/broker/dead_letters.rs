@@ -7,10 +7,13 @@ use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use lapin::{
     Channel,
-    options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions},
+    options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     BrokerConfig, BrokerError, BrokerMetrics, PublishOutcome,
@@ -27,6 +30,12 @@ const BATCH: usize = 100;
 
 /// How long an answer of the broker may take.
 const DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long the broker may take to put dead letters back.
+const PUT_BACK_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How often it is asked whether it has.
+const PUT_BACK_TICK: Duration = Duration::from_millis(10);
 
 /// A connection of its own to the dead letters, for an operator's command.
 pub struct DeadLetters {
@@ -83,7 +92,7 @@ impl DeadLetters {
         {
             letters.push(DeadLetter::read(&message));
         }
-        // What is not acknowledged goes back to its place when the channel closes.
+        put_back(&channel, letters.len()).await?;
         Ok(letters)
     }
 
@@ -96,14 +105,8 @@ impl DeadLetters {
         let wire = self.connect().await?;
         let channel = wire.channel().await?;
         topology::declare_dead_letters(&channel).await?;
-        let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let found = answer(
-            "count the dead letters",
-            channel.queue_declare(DEAD.into(), options, FieldTable::default()),
-        )
-        .await?;
         // Those that die meanwhile are for the next call; else one that dies again at once would go in circles.
-        let mut due = found.message_count() as usize;
+        let mut due = count(&channel).await?;
         let (_blocked, blocked) = watch::channel::<Option<Blocked>>(None);
         let publisher =
             Publisher::start(wire.channel().await?, blocked, DEADLINE, self.metrics.clone()).await?;
@@ -116,6 +119,7 @@ impl DeadLetters {
                 total.replayed += done.replayed;
                 total.left += done.left;
             }
+            put_back(&channel, total.left).await?;
             Ok(total)
         };
         match select(pin!(publisher.collect()), pin!(replay)).await {
@@ -186,6 +190,28 @@ async fn get(channel: &Channel) -> Result<Option<(Incoming, lapin::Acker)>, Brok
     let got =
         answer("read a dead letter", channel.basic_get(DEAD.into(), BasicGetOptions::default())).await?;
     Ok(got.map(|mut got| (Incoming::take(&mut got.delivery), got.delivery.acker)))
+}
+
+/// How many dead letters are there, without those that somebody looks at.
+async fn count(channel: &Channel) -> Result<usize, BrokerError> {
+    let options = QueueDeclareOptions { passive: true, ..Default::default() };
+    let found =
+        answer("count the dead letters", channel.queue_declare(DEAD.into(), options, FieldTable::default()))
+            .await?;
+    Ok(found.message_count() as usize)
+}
+
+/// Puts what was taken and not acknowledged back to its place, and waits until it is there: the broker is not
+/// done when the channel closes, and a command that follows would find nothing.
+async fn put_back(channel: &Channel, taken: usize) -> Result<(), BrokerError> {
+    let all = BasicNackOptions { multiple: true, requeue: true };
+    answer("put dead letters back", channel.basic_nack(0, all)).await?;
+    let end = Instant::now() + PUT_BACK_DEADLINE;
+    // Somebody else may take them meanwhile, which is as good.
+    while count(channel).await? < taken && Instant::now() < end {
+        sleep(PUT_BACK_TICK).await;
+    }
+    Ok(())
 }
 
 /// The queue that a dead letter was in.

@@ -18,6 +18,9 @@ use super::{
 /// How long declaring everything and attaching the consumers may take; the first quorum queue takes a while.
 const SETUP_DEADLINE: Duration = Duration::from_secs(15);
 
+/// How long what failed may take to say so after the connection did.
+const REFUSAL_DEADLINE: Duration = Duration::from_millis(100);
+
 /// A link that works.
 pub(super) struct Link {
     pub(super) publisher: Publisher,
@@ -94,7 +97,11 @@ impl Link {
         let lost = watch_both(publishing_watch, consuming_watch, blocked, metrics.clone());
         let mut lost = Box::pin(lost);
         let publisher = match select(&mut lost, Box::pin(timeout(SETUP_DEADLINE, setup))).await {
-            Either::Left((reason, _)) => return Err(BrokerError::unreachable("set the link up", reason)),
+            // What was refused says more than that the channel was closed for it.
+            Either::Left((reason, setup)) => match timeout(REFUSAL_DEADLINE, setup).await {
+                Ok(Ok(Err(error))) => return Err(error),
+                _ => return Err(BrokerError::unreachable("set the link up", reason)),
+            },
             Either::Right((Ok(publisher), _)) => publisher?,
             Either::Right((Err(_), _)) => {
                 return Err(BrokerError::unreachable("set the link up", "the broker took more than 15 s"));

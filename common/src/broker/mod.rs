@@ -8,8 +8,8 @@
 //! the actor ends with the cause, and the guardian builds the next one after a backoff. What was neither
 //! confirmed nor acknowledged then comes again: from the outbox, or from the queue.
 //!
-//! A message counts as published when the broker has confirmed it *and* has not returned it (`window.rs` says
-//! why that is two questions), and as consumed when it is acknowledged, which happens after its effect, or its
+//! A message counts as published when the broker has confirmed it *and* has not returned it (the page `window`
+//! says why that is two questions), and as consumed when it is acknowledged, which happens after its effect, or its
 //! successor in a retry queue or among the dead letters, is safe.
 //!
 //! Only this room names `lapin`. Its own recovery stays off: one owner of recovery, never two.

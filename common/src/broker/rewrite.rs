@@ -7,7 +7,8 @@
 //! - `user_id`: the broker refuses one that is not the sender's, and closes the channel;
 //! - `CC` and `BCC`: the broker would route copies to other queues;
 //! - `x-death` and its kin, except among the dead letters: 3.10 takes a message that seems to go in circles for
-//!   a mistake and drops it.
+//!   a mistake and drops it;
+//! - headers so large that ours do not fit beside them.
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use lapin::{
 };
 
 use super::{
+    BrokerConfig,
     message::{ATTEMPT, Incoming, Outgoing, REASON, ROUTING_KEY, short, text},
     topology::{DEAD, retry},
 };
@@ -31,6 +33,10 @@ pub(super) const FAILED_AT: &str = "x-failed-at";
 
 /// Longest reason that is kept, in bytes; headers have to fit into one frame.
 const REASON_MAX: usize = 1000;
+
+/// Most bytes of headers that travel on. Together with ours and the other properties they have to fit into one
+/// frame, or the broker ends the connection that sends it, and the message comes again for ever.
+const HEADERS_MAX: usize = BrokerConfig::FRAME_MAX as usize - 8 * 1024;
 
 impl Incoming {
     /// The message as it waits in the retry queue of `delay` until its next attempt.
@@ -88,13 +94,20 @@ impl Incoming {
     }
 
     fn headers(&self, keep: impl Fn(&str) -> bool) -> FieldTable {
-        let mut kept = FieldTable::default();
-        for (name, value) in self.properties.headers().iter().flat_map(|headers| headers.inner()) {
-            if !matches!(name.as_str(), "CC" | "BCC") && keep(name.as_str()) {
-                kept.insert(name.clone(), value.clone());
+        let all = self.properties.headers().iter().flat_map(|headers| headers.inner());
+        let mut kept: Vec<_> =
+            all.filter(|(name, _)| !matches!(name.as_str(), "CC" | "BCC") && keep(name.as_str())).collect();
+        kept.sort_by_key(|(name, value)| entry_size(name, value));
+        let mut size = 0;
+        let mut table = FieldTable::default();
+        for (name, value) in kept {
+            size += entry_size(name, value);
+            if size > HEADERS_MAX {
+                break;
             }
+            table.insert(name.clone(), value.clone());
         }
-        kept
+        table
     }
 
     /// The message's properties with other headers, without those that act at the broker, and kept on disk.
@@ -131,6 +144,23 @@ impl Incoming {
 fn is_death_record(name: &str) -> bool {
     let prefixes = ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"];
     prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// How many bytes a header takes on the wire, or a few more.
+fn entry_size(name: &ShortString, value: &AMQPValue) -> usize {
+    fn size(value: &AMQPValue) -> usize {
+        match value {
+            AMQPValue::ShortString(text) => 2 + text.as_str().len(),
+            AMQPValue::LongString(text) => 5 + text.as_bytes().len(),
+            AMQPValue::ByteArray(bytes) => 5 + bytes.len(),
+            AMQPValue::FieldArray(values) => 5 + values.as_slice().iter().map(size).sum::<usize>(),
+            AMQPValue::FieldTable(table) => {
+                5 + table.inner().iter().map(|(name, value)| entry_size(name, value)).sum::<usize>()
+            }
+            _ => 9,
+        }
+    }
+    1 + name.as_str().len() + size(value)
 }
 
 fn cut(reason: &str) -> &str {
@@ -236,6 +266,20 @@ mod tests {
             assert_eq!(*outgoing.properties.delivery_mode(), Some(2));
             assert!(arrived(outgoing).header("CC").is_none());
         }
+    }
+
+    #[test]
+    fn headers_that_leave_no_room_for_ours_do_not_travel_on() {
+        let mut message = incoming();
+        let mut headers = message.properties.headers().clone().expect("it has headers");
+        headers.insert("x-large".into(), text(&"x".repeat(HEADERS_MAX)));
+        message.properties = message.properties.with_headers(headers);
+
+        let dead = arrived(message.for_the_dead(OWN_QUEUE, "malformed", Timestamp::UNIX_EPOCH));
+
+        assert!(dead.header("x-large").is_none());
+        assert_eq!(dead.text("x-tenant").as_deref(), Some("t1"));
+        assert_eq!(dead.text(REASON).as_deref(), Some("malformed"));
     }
 
     #[test]

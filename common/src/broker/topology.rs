@@ -27,8 +27,9 @@ pub(super) const EVENTS: &str = "events";
 /// The exchange of the dead letters, and their queue.
 pub(super) const DEAD: &str = "events.dead";
 
-/// How often a message may come back from a consumer that dies of it.
-const DELIVERY_LIMIT: i64 = 20;
+/// How often a message may come back unanswered before the broker takes it for one that its consumer dies of.
+/// The end of a link counts for every message in progress, so this leaves room for many ends in a row.
+const DELIVERY_LIMIT: i64 = 100;
 
 /// Looking at dead letters counts as delivering them, and RabbitMQ 4 drops what exceeds the limit, which is 20
 /// where none is set; "without a limit" (-1) is refused by 3.10.

@@ -99,12 +99,13 @@ impl Worker {
                 Some(ended) = in_progress.join_next() => resume_panic(ended),
             }
         }
-        let cancel = channel.basic_cancel(deliveries.tag(), BasicCancelOptions::default());
-        // Whether or not the broker hears it: what it still sends stays unanswered and comes again.
-        let _ = timeout(CANCEL_DEADLINE, cancel).await;
+        // What else the broker sends stays unanswered and comes again. Cancelling comes last: RabbitMQ forgets
+        // acknowledgements that reach a quorum queue after it.
         while let Some(ended) = in_progress.join_next().await {
             resume_panic(ended);
         }
+        let cancel = channel.basic_cancel(deliveries.tag(), BasicCancelOptions::default());
+        let _ = timeout(CANCEL_DEADLINE, cancel).await;
         Ok(())
     }
 

@@ -42,8 +42,21 @@ pub struct InProgress(Arc<Mutex<HashSet<String>>>);
 /// A keyed request that is being carried out; dropping it lets the next one with its key in.
 #[derive(Debug)]
 pub struct Running {
+    entered: Entered,
+    fingerprint: Fingerprint,
+}
+
+impl Running {
+    /// The key and what was asked for under it.
+    pub fn operation(&self) -> (IdempotencyKey, Fingerprint) {
+        (self.entered.key.clone(), self.fingerprint.clone())
+    }
+}
+
+#[derive(Debug)]
+struct Entered {
     all: InProgress,
-    key: String,
+    key: IdempotencyKey,
 }
 
 /// What to do with a request, by its key.
@@ -58,34 +71,38 @@ pub enum Admission<T> {
 impl InProgress {
     /// Decides by the request's key whether it is to be carried out.
     ///
+    /// `fingerprint` may be slow: it is asked for once no other request with the key is being carried out.
+    ///
     /// # Errors
     /// 409 while another request with the key is being carried out, 422 where another request was carried out
     /// under the key, and whatever the repository fails with.
     pub async fn admit<T: DeserializeOwned + Send + 'static>(
         &self,
-        key: Option<&(IdempotencyKey, Fingerprint)>,
+        key: Option<IdempotencyKey>,
+        fingerprint: impl AsyncFnOnce(&IdempotencyKey) -> Result<Fingerprint, Problem>,
         repository: &RepositoryHandle,
     ) -> Result<Admission<T>, Problem> {
-        let Some((key, fingerprint)) = key else {
+        let Some(key) = key else {
             return Ok(Admission::Fresh(None));
         };
-        let running = self.enter(&key.0).ok_or_else(still_running)?;
-        match repository.read(Recall::new(key.clone(), fingerprint.clone())).await? {
-            Recalled::Nothing => Ok(Admission::Fresh(Some(running))),
+        let entered = self.enter(key).ok_or_else(still_running)?;
+        let fingerprint = fingerprint(&entered.key).await?;
+        match repository.read(Recall::new(entered.key.clone(), fingerprint.clone())).await? {
+            Recalled::Nothing => Ok(Admission::Fresh(Some(Running { entered, fingerprint }))),
             Recalled::Same(outcome) => Ok(Admission::Replay(outcome)),
             Recalled::Other => Err(used_otherwise()),
         }
     }
 
-    fn enter(&self, key: &str) -> Option<Running> {
+    fn enter(&self, key: IdempotencyKey) -> Option<Entered> {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.insert(key.to_owned()).then(|| Running { all: self.clone(), key: key.to_owned() })
+        keys.insert(key.0.clone()).then(|| Entered { all: self.clone(), key })
     }
 }
 
-impl Drop for Running {
+impl Drop for Entered {
     fn drop(&mut self) {
-        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key.0);
     }
 }
 
@@ -132,12 +149,13 @@ mod tests {
     #[test]
     fn one_request_at_a_time_runs_under_a_key() {
         let all = InProgress::default();
+        let enter = |key: &str| all.enter(IdempotencyKey(key.to_owned()));
 
-        let running = all.enter("k").expect("the first");
-        assert!(all.enter("k").is_none());
-        assert!(all.enter("other").is_some());
+        let running = enter("k").expect("the first");
+        assert!(enter("k").is_none());
+        assert!(enter("other").is_some());
         drop(running);
 
-        assert!(all.enter("k").is_some());
+        assert!(enter("k").is_some());
     }
 }

@@ -45,7 +45,7 @@ pub use origin::RequestOrigin;
 pub use paging::{PageRequest, PageView};
 pub use probes::{Condition, Probes, Readiness, ReadinessStatus};
 pub use problem::{FieldError, Problem};
-pub use server::{Server, ServerHandle};
+pub use server::{Routes, Server, ServerHandle};
 pub use tracking::Untouched;
 
 #[cfg(test)]

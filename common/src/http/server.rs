@@ -23,6 +23,9 @@ const STALL_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a client may take to end a connection that the server has closed.
 const DISCONNECT_DEADLINE: Duration = Duration::from_secs(1);
 
+/// Where a service adds its routes.
+pub type Routes = ServiceConfig;
+
 /// A server that listens and is about to run.
 #[must_use = "a server serves nothing until it is run"]
 pub struct Server {
@@ -48,9 +51,9 @@ impl Server {
         configure: F,
     ) -> io::Result<Self>
     where
-        F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
+        F: Fn(&mut Routes) + Clone + Send + 'static,
     {
-        let all = move |routes: &mut ServiceConfig| {
+        let all = move |routes: &mut Routes| {
             internal.configure(routes);
             configure(routes);
         };
@@ -70,9 +73,9 @@ impl Server {
         configure: F,
     ) -> io::Result<Self>
     where
-        F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
+        F: Fn(&mut Routes) + Clone + Send + 'static,
     {
-        let all = move |routes: &mut ServiceConfig| {
+        let all = move |routes: &mut Routes| {
             probes.configure(routes);
             configure(routes);
         };
@@ -124,7 +127,7 @@ impl Server {
         configure: F,
     ) -> io::Result<Self>
     where
-        F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
+        F: Fn(&mut Routes) + Clone + Send + 'static,
     {
         let address = SocketAddr::new(config.host, config.port);
         let listener = listening_socket(address)

@@ -43,6 +43,9 @@ impl From<RepositoryError> for Problem {
             RepositoryError::Store(StoreError::Overloaded) => {
                 unavailable("overloaded", SOON).detail("too many commands are waiting; nothing was stored")
             }
+            RepositoryError::Store(error @ StoreError::Restarting) => {
+                unavailable("restarting", SOON).detail(error.to_string())
+            }
             RepositoryError::Store(
                 error @ (StoreError::Io(_) | StoreError::NoRoom(_) | StoreError::Unknown),
             ) => {

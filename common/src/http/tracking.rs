@@ -104,7 +104,10 @@ impl Tracking {
     /// Writes the access line and the metrics.
     fn note(&self, method: &Method, route: &RouteLabel, status: StatusCode, took: Duration, origin: &Origin) {
         self.metrics.observe(method, route, status.as_u16(), took);
-        let level = if status.is_server_error() { log::Level::Warn } else { log::Level::Debug };
+        // A 503 is a refusal that was decided on, by the thousand while something is away; that is counted, and
+        // whoever decided has said why, once.
+        let odd = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
+        let level = if odd { log::Level::Warn } else { log::Level::Debug };
         log::log!(
             level,
             "event=request method={method} route={route} status={} ms={:.1} request_id={} trace_id={}",

@@ -9,6 +9,8 @@ pub enum StoreError {
     OutboxFull,
     /// Too many commands are waiting.
     Overloaded,
+    /// The repository is about to start again and takes nothing more.
+    Restarting,
     /// Reading or writing the file failed; the repository starts again from what is on disk.
     Io(String),
     /// Writing the file failed because there is no room left for it; the repository starts again from what is on
@@ -32,6 +34,7 @@ impl fmt::Display for StoreError {
         match self {
             Self::DiskFull => f.write_str("the disk is nearly full"),
             Self::OutboxFull => f.write_str("too many events wait for the broker"),
+            Self::Restarting => f.write_str("the repository is restarting"),
             Self::Overloaded => f.write_str("too many commands are waiting"),
             Self::Io(cause) | Self::NoRoom(cause) => write!(f, "cannot read or write the store: {cause}"),
             Self::Corrupt(what) => write!(f, "cannot decode {what}"),

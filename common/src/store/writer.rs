@@ -39,7 +39,7 @@ type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 struct Job {
     work: Work,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Writer {
@@ -100,8 +100,8 @@ impl Writer {
                 }
             }
         });
-        let job = Job { work, _permit: permit };
-        self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or(StoreError::Unknown)
+        let job = Job { work, permit };
+        self.jobs.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or(StoreError::Restarting)
     }
 }
 
@@ -128,7 +128,7 @@ fn write_until_closed(
         let mut permits = Vec::with_capacity(commands);
         let outcome = engine.transact(now(), |transaction| {
             for job in jobs {
-                permits.push(job._permit);
+                permits.push(job.permit);
                 answers.push((job.work)(transaction)?);
             }
             Ok(())

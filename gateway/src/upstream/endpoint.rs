@@ -24,8 +24,10 @@ pub struct Endpoint {
 pub enum Health {
     /// Nobody has asked yet.
     Unknown,
-    /// It is ready, or degraded and still serving.
+    /// All is well there.
     Ready,
+    /// It serves, but something is missing there; says what.
+    Degraded(String),
     /// It is not ready or does not answer; says why.
     Unready(String),
 }

@@ -7,7 +7,7 @@ use common::{
     telemetry::trace::Origin,
 };
 use futures_util::future::join_all;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, Health};
 
@@ -48,13 +48,27 @@ async fn ask_for_ever(endpoints: Vec<Arc<Endpoint>>, client: Client, every: Dura
 async fn ask(endpoint: &Endpoint, client: &Client) {
     let url = format!("http://{}{}/health/ready", endpoint.authority(), endpoint.base_path());
     let heard = match client.get(&url, &Origin::fresh(), DEADLINE).await {
-        Ok(answer) if answer.status.is_success() => Health::Ready,
+        Ok(answer) if answer.status.is_success() => served(&answer.body),
         Ok(answer) => Health::Unready(format!("answers {}", answer.status.as_u16())),
         Err(error) => Health::Unready(error.to_string()),
     };
     if heard != endpoint.health() {
         log::info!("event=upstream_health upstream={} health={heard:?}", endpoint.name());
         endpoint.heard(heard);
+    }
+}
+
+/// Reads the body of a 200, which tells ready from degraded.
+fn served(body: &[u8]) -> Health {
+    #[derive(Deserialize)]
+    struct Readiness {
+        #[serde(default)]
+        reasons: Vec<String>,
+    }
+    match serde_json::from_slice::<Readiness>(body) {
+        Ok(Readiness { reasons }) if !reasons.is_empty() => Health::Degraded(reasons.join(", ")),
+        // A service that says no more than 200 is ready.
+        _ => Health::Ready,
     }
 }
 
@@ -71,5 +85,19 @@ impl Handler<Observe> for HealthCheck {
     fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
         let upstreams = self.endpoints.iter().map(|endpoint| (endpoint.name(), endpoint.health())).collect();
         Observe::answer::<Self>(&HealthCheckState { upstreams })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_serves_with_something_missing_is_degraded() {
+        let degraded = br#"{"status":"degraded","reasons":["broker: away"]}"#;
+
+        assert_eq!(served(degraded), Health::Degraded("broker: away".to_owned()));
+        assert_eq!(served(br#"{"status":"ready"}"#), Health::Ready);
+        assert_eq!(served(b"OK"), Health::Ready);
     }
 }

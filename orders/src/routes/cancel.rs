@@ -1,6 +1,8 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use common::{
-    http::{Admission, IDEMPOTENCY_REPLAYED, Problem, RequestOrigin, idempotency_key, used_otherwise},
+    http::{
+        Admission, IDEMPOTENCY_REPLAYED, Problem, RequestOrigin, Running, idempotency_key, used_otherwise,
+    },
     store::{Fingerprint, IdempotentWrite, Once},
 };
 
@@ -18,13 +20,13 @@ pub(super) async fn cancel(
     origin: RequestOrigin,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let key = idempotency_key(&request)?.map(|key| (key, Fingerprint::of(b"")));
-    let _running = match app.in_progress.admit::<Order>(key.as_ref(), &app.repository).await? {
+    let (key, nothing) = (idempotency_key(&request)?, async |_: &_| Ok(Fingerprint::of(b"")));
+    let running = match app.in_progress.admit::<Order>(key, nothing, &app.repository).await? {
         Admission::Replay(order) => return Ok(cancelled(&order, true)),
         Admission::Fresh(running) => running,
     };
     let command = CancelOrder { id: OrderId::given(id.into_inner()), origin: origin.into() };
-    let retention = app.idempotency_retention;
+    let (key, retention) = (running.as_ref().map(Running::operation), app.idempotency_retention);
     let written = app.repository.write(IdempotentWrite { key, retention, command }).await;
     match written.map_err(Problem::not_written)? {
         Once::Done(order) => Ok(cancelled(&order, false)),

@@ -1,8 +1,8 @@
 use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web};
 use common::{
     http::{
-        Admission, FieldError, IDEMPOTENCY_REPLAYED, JsonBody, Problem, RequestOrigin, idempotency_key,
-        used_otherwise,
+        Admission, FieldError, IDEMPOTENCY_REPLAYED, JsonBody, Problem, RequestOrigin, Running,
+        idempotency_key, used_otherwise,
     },
     store::{Fingerprint, IdempotentWrite, Once},
     telemetry::trace::Origin,
@@ -35,16 +35,17 @@ pub(super) async fn place(
     origin: RequestOrigin,
     body: JsonBody<Placement>,
 ) -> Result<HttpResponse, Problem> {
-    let key = idempotency_key(&request)?.map(|key| (key, Fingerprint::of(&body.raw)));
+    let key = idempotency_key(&request)?;
     let (user_id, items) = parse(body.value)?;
-    let _running = match app.in_progress.admit::<Order>(key.as_ref(), &app.repository).await? {
+    let fingerprint = async |_: &_| Ok(Fingerprint::of(&body.raw));
+    let running = match app.in_progress.admit::<Order>(key, fingerprint, &app.repository).await? {
         Admission::Replay(order) => return Ok(created(&order, true)),
         Admission::Fresh(running) => running,
     };
     let origin = Origin::from(origin);
     let customer = existing(&app, &user_id, origin.clone()).await?;
     let command = PlaceOrder { id: OrderId::fresh(), customer, items, origin };
-    let retention = app.idempotency_retention;
+    let (key, retention) = (running.as_ref().map(Running::operation), app.idempotency_retention);
     let written = app.repository.write(IdempotentWrite { key, retention, command }).await;
     match written.map_err(Problem::not_written)? {
         Once::Done(order) => Ok(created(&order, false)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions,
-    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -72,15 +72,6 @@ impl Message {
         let mut headers = self.properties.headers().clone().unwrap_or_default();
         headers.insert(name.into(), AMQPValue::LongString(LongString::from(value)));
         Self { properties: self.properties.with_headers(headers), ..self }
-    }
-
-    /// The body as JSON.
-    ///
-    /// # Panics
-    ///
-    /// When it is not JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 
     /// A header as text, whatever its type.
@@ -220,13 +211,5 @@ impl Amqp {
     pub async fn remove(&self, queue: &str) {
         let removed = self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
         removed.expect("the channel is open");
-    }
-
-    /// Empties a queue and returns how many messages were in it.
-    pub async fn purge(&self, queue: &str) -> u32 {
-        self.channel
-            .queue_purge(queue.into(), QueuePurgeOptions::default())
-            .await
-            .expect("the queue is there")
     }
 }

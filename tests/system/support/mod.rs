@@ -3,6 +3,16 @@
 mod amqp;
 pub use amqp::{Amqp, Message, Published};
 
+mod tap;
+pub use tap::Tap;
+
+mod problem;
+pub use problem::problem;
+
+pub mod wire;
+
+pub mod source;
+
 mod door;
 pub use door::Door;
 

@@ -3,8 +3,8 @@ use std::fmt::Display;
 use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web};
 use common::{
     http::{
-        Admission, FieldError, IDEMPOTENCY_REPLAYED, JsonBody, Problem, RequestOrigin, idempotency_key,
-        used_otherwise,
+        Admission, FieldError, IDEMPOTENCY_REPLAYED, JsonBody, Problem, RequestOrigin, Running,
+        idempotency_key, used_otherwise,
     },
     store::{Fingerprint, IdempotencyKey, IdempotentWrite, Once},
 };
@@ -41,11 +41,8 @@ pub(super) async fn register(
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
     let NewUser { name, email, password } = parse(&body.value)?;
-    let key = match key {
-        Some(key) => Some(with_fingerprint(&app, key, &body.raw, password.is_some()).await?),
-        None => None,
-    };
-    let _running = match app.in_progress.admit::<User>(key.as_ref(), &app.repository).await? {
+    let fingerprint = async |key: &_| fingerprint(&app, key, &body.raw, password.is_some()).await;
+    let running = match app.in_progress.admit::<User>(key, fingerprint, &app.repository).await? {
         Admission::Replay(user) => return Ok(created(&user, true)),
         Admission::Fresh(running) => running,
     };
@@ -54,7 +51,7 @@ pub(super) async fn register(
         None => None,
     };
     let command = RegisterUser { id: UserId::fresh(), name, email, password, origin: origin.into() };
-    let retention = app.idempotency_retention;
+    let (key, retention) = (running.as_ref().map(Running::operation), app.idempotency_retention);
     let written = app.repository.write(IdempotentWrite { key, retention, command }).await;
     match written.map_err(Problem::not_written)? {
         Once::Done(user) => Ok(created(&user, false)),
@@ -65,20 +62,18 @@ pub(super) async fn register(
 }
 
 /// A fingerprint is kept for a day, so one that covers a password must be as hard to guess back as its hash.
-async fn with_fingerprint(
+async fn fingerprint(
     app: &App,
-    key: IdempotencyKey,
+    key: &IdempotencyKey,
     body: &[u8],
     secret: bool,
-) -> Result<(IdempotencyKey, Fingerprint), Problem> {
-    let fingerprint = if secret {
-        let salt = Fingerprint::of(key.0.as_bytes()).0.into_bytes();
-        let hash = HashSecret { secret: body.to_vec(), salt };
-        Fingerprint::of(&app.passwords.ask(hash, app.hash_deadline).await??)
-    } else {
-        Fingerprint::of(body)
-    };
-    Ok((key, fingerprint))
+) -> Result<Fingerprint, Problem> {
+    if !secret {
+        return Ok(Fingerprint::of(body));
+    }
+    let salt = Fingerprint::of(key.0.as_bytes()).0.into_bytes();
+    let hash = HashSecret { secret: body.to_vec(), salt };
+    Ok(Fingerprint::of(&app.passwords.ask(hash, app.hash_deadline).await??))
 }
 
 fn parse(registration: &Registration) -> Result<NewUser, Problem> {
