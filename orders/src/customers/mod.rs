@@ -62,7 +62,7 @@ impl CustomersConfig {
             attempt: env.millis("CUSTOMERS_ATTEMPT_MS", Duration::from_secs(1)),
             attempts,
             breaker: BreakerPolicy {
-                open_for: env.millis("CUSTOMERS_BREAKER_OPEN_MS", Duration::from_secs(1)),
+                open_for: env.millis("CUSTOMERS_BREAKER_OPEN_MS", Duration::from_millis(300)),
                 ..BreakerPolicy::default()
             },
         }
