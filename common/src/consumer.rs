@@ -23,6 +23,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     broker::{Consumer, Delivery, Disposition},
+    http::is_no_object,
     store::{Command, RepositoryError, RepositoryHandle},
     supervision::{AskError, Handle, Observe},
 };
@@ -150,6 +151,10 @@ impl<H: EventHandler> Handler<Consume> for EventConsumer<H> {
 async fn handle<H: EventHandler>(handler: H, repository: RepositoryHandle, delivery: Delivery) -> Handled {
     if delivery.event_type != H::TYPE {
         return Handled::Refused(format!("unknown type {:?}", delivery.event_type));
+    }
+    // serde would take an array as well, its elements for the fields in their order.
+    if is_no_object(&delivery.body) {
+        return Handled::Refused("wrong shape: not a JSON object".to_owned());
     }
     let event = match serde_json::from_slice(&delivery.body) {
         Ok(event) => event,

@@ -78,17 +78,11 @@ pub fn run<C>(
     read: impl FnOnce(&mut Environment) -> C,
     build: impl FnOnce(C, Foundation) -> Result<Service, Box<dyn Error>>,
 ) -> ExitCode {
-    let mut env = Environment::from_process();
-    let config = ServiceConfig::from_env(&mut env, default_port);
-    let own = read(&mut env);
-    if std::env::args().any(|argument| argument == "--health") {
-        return healthcheck(config.http.port);
-    }
-    telemetry::log::init(name);
-    if let Err(error) = env.finish() {
-        log::error!("event=misconfigured error={:?}", error.to_string());
-        return ExitCode::from(MISCONFIGURED);
-    }
+    let read = |env: &mut Environment| (ServiceConfig::from_env(env, default_port), read(env));
+    let (config, own) = match prepare(name, read, |(config, _)| config.http.port) {
+        Ok(read) => read,
+        Err(code) => return code,
+    };
     System::new().block_on(async {
         match build(own, Foundation::lay(name, config)) {
             Ok(service) => service.run_until_stopped().await,
@@ -98,6 +92,30 @@ pub fn run<C>(
             }
         }
     })
+}
+
+/// Starts logging and reads the environment, which every process of Warren does first. With `--health` as an
+/// argument, asks the running service on `port` instead whether it is ready.
+///
+/// # Errors
+/// Returns the exit code where the process is to end here: the answer to `--health`, or [`MISCONFIGURED`].
+pub fn prepare<C>(
+    name: &'static str,
+    read: impl FnOnce(&mut Environment) -> C,
+    port: impl FnOnce(&C) -> u16,
+) -> Result<C, ExitCode> {
+    let mut env = Environment::from_process();
+    let config = read(&mut env);
+    if std::env::args().any(|argument| argument == "--health") {
+        return Err(healthcheck(port(&config)));
+    }
+    telemetry::log::init(name);
+    if let Err(error) = env.finish() {
+        // Not logged: `RUST_LOG` may be one of the mistakes.
+        eprintln!("{name} cannot start: {error}");
+        return Err(ExitCode::from(MISCONFIGURED));
+    }
+    Ok(config)
 }
 
 /// What a service is built on; it lives and restarts by itself from here on.

@@ -15,22 +15,12 @@ pub mod upstream;
 
 use std::process::ExitCode;
 
-use common::{config::Environment, http, telemetry};
-
-/// Exit code of a process whose environment makes no sense (`EX_CONFIG` of BSD's sysexits).
-const MISCONFIGURED: u8 = 78;
+use common::service;
 
 /// Runs the gateway until it is told to stop; with the argument `--health`, asks a running one how it is.
 pub fn run() -> ExitCode {
-    telemetry::log::init("gateway");
-    let mut env = Environment::from_process();
-    let config = config::Config::from_env(&mut env);
-    if let Err(mistakes) = env.finish() {
-        log::error!("event=misconfigured mistakes={:?}", mistakes.to_string());
-        return ExitCode::from(MISCONFIGURED);
+    match service::prepare("gateway", config::Config::from_env, |config| config.public.port) {
+        Ok(config) => startup::run(config),
+        Err(code) => code,
     }
-    if std::env::args().any(|argument| argument == "--health") {
-        return http::healthcheck(config.public.port);
-    }
-    startup::run(config)
 }

@@ -32,14 +32,14 @@ pub fn run(config: Config) -> ExitCode {
     System::new().block_on(async {
         let stop = async {
             match signals::stop_requested().await {
-                Ok(signal) => log::info!("event=stopping cause={signal}"),
+                Ok(signal) => log::info!("event=stopping reason={signal}"),
                 Err(error) => log::error!("event=signals_not_caught error={:?}", error.to_string()),
             }
         };
         match Gateway::build(config) {
             Ok(gateway) => gateway.run_until_stopped(stop).await,
             Err(error) => {
-                log::error!("event=not_started error={:?}", error.to_string());
+                log::error!("event=cannot_start error={:?}", error.to_string());
                 ExitCode::FAILURE
             }
         }

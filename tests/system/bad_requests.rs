@@ -214,10 +214,10 @@ async fn what_is_not_there_cannot_be_done_or_makes_no_sense_is_refused() {
         problem(&answer, status, error);
     }
     for (method, path, allowed) in [
-        (Method::DELETE, "/api/users", ["GET", "POST"].as_slice()),
-        (Method::PUT, "/api/users/u1", &["GET"]),
-        (Method::PATCH, "/api/orders", &["GET", "POST"]),
-        (Method::DELETE, "/api/orders/none", &["GET"]),
+        (Method::DELETE, "/api/users", ["GET", "HEAD", "POST"].as_slice()),
+        (Method::PUT, "/api/users/u1", &["GET", "HEAD"]),
+        (Method::PATCH, "/api/orders", &["GET", "HEAD", "POST"]),
+        (Method::DELETE, "/api/orders/none", &["GET", "HEAD"]),
         (Method::GET, "/api/orders/none/cancel", &["POST"]),
     ] {
         let answer = system.api.call(method, path).await;

@@ -7,7 +7,7 @@ use actix_web::{
     web::{Bytes, BytesMut},
 };
 use futures_util::{FutureExt, StreamExt, future::LocalBoxFuture};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::{Instant, timeout_at};
 
 use super::Problem;
@@ -93,10 +93,22 @@ async fn read(mut payload: Payload, idle: Duration, whole: Duration) -> Result<B
 }
 
 fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
+    // serde would take an array as well, its elements for the fields in their order.
+    if is_no_object(raw) {
+        return Err(
+            Problem::new(StatusCode::BAD_REQUEST, "invalid body").detail("the body must be a JSON object")
+        );
+    }
     serde_json::from_slice(raw).map_err(|error| {
         let what = if error.is_data() { "invalid body" } else { "malformed JSON" };
         Problem::new(StatusCode::BAD_REQUEST, what).detail(without_value(&error.to_string()))
     })
+}
+
+/// Whether the body is JSON, but anything else than an object.
+pub(crate) fn is_no_object(raw: &[u8]) -> bool {
+    let opens = raw.iter().find(|byte| !byte.is_ascii_whitespace());
+    opens != Some(&b'{') && serde_json::from_slice::<IgnoredAny>(raw).is_ok()
 }
 
 /// Leaves out the value that serde repeats: it may be a password in the wrong place, and answers are kept in
@@ -119,6 +131,8 @@ fn too_slow() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
@@ -156,13 +170,10 @@ mod tests {
 
     #[test]
     fn no_value_of_the_body_is_repeated() {
-        for raw in [
-            r#"{"n":"secret"}"#,
-            r#"{"n":"secret, expected `secret` or \"secret\""}"#,
-            r#""secret""#,
-            r#"{"n":["secret"]}"#,
-        ] {
-            let said = parse::<std::collections::HashMap<String, u8>>(raw.as_bytes()).expect_err("no number");
+        for raw in
+            [r#"{"n":"secret"}"#, r#"{"n":"secret, expected `secret` or \"secret\""}"#, r#"{"n":["secret"]}"#]
+        {
+            let said = parse::<HashMap<String, u8>>(raw.as_bytes()).expect_err("no number");
 
             assert!(!said.to_string().contains("secret"), "{said}");
             assert!(said.to_string().contains(", expected "), "{said}");
@@ -171,10 +182,26 @@ mod tests {
 
     #[test]
     fn a_wrong_type_is_told_from_malformed_json_and_both_name_the_place() {
-        let wrong = parse::<Vec<String>>(b"[\n 5]").expect_err("a number is no text").to_string();
-        let malformed = parse::<Vec<String>>(b"[\"a\",").expect_err("it ends early").to_string();
+        let wrong =
+            parse::<HashMap<String, String>>(b"{\n \"a\":5}").expect_err("a number is no text").to_string();
+        let malformed = parse::<HashMap<String, String>>(b"{\"a\":").expect_err("it ends early").to_string();
 
-        assert_eq!(wrong, "400 invalid body: invalid type: integer, expected a string at line 2 column 2");
+        assert_eq!(wrong, "400 invalid body: invalid type: integer, expected a string at line 2 column 6");
         assert_eq!(malformed, "400 malformed JSON: EOF while parsing a value at line 1 column 5");
+    }
+
+    #[test]
+    fn an_array_is_not_taken_for_the_fields_in_their_order() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Placement {
+            #[expect(dead_code, reason = "only whether it parses matters")]
+            user: String,
+        }
+
+        for raw in [r#"["u1"]"#, "[]", " 7", r#""u1""#, "null"] {
+            let problem = parse::<Placement>(raw.as_bytes()).expect_err(raw);
+            assert_eq!(problem.status(), StatusCode::BAD_REQUEST, "{raw}");
+        }
+        assert!(parse::<Placement>(br#" {"user":"u1"}"#).is_ok());
     }
 }

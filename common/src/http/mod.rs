@@ -19,6 +19,7 @@ mod problem;
 mod idempotency;
 mod json_body;
 mod paging;
+mod readable;
 mod store_problem;
 
 mod metrics;
@@ -40,11 +41,13 @@ pub use idempotency::{
 };
 pub use internal::Internal;
 pub use json_body::JsonBody;
+pub(crate) use json_body::is_no_object;
 pub use metrics::{HttpMetrics, RouteLabel};
 pub use origin::RequestOrigin;
 pub use paging::{PageRequest, PageView};
 pub use probes::{Condition, Probes, Readiness, ReadinessStatus};
 pub use problem::{FieldError, Problem};
+pub use readable::readable;
 pub use server::{Routes, Server, ServerHandle};
 pub use tracking::Untouched;
 

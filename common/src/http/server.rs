@@ -137,7 +137,11 @@ impl Server {
         let drain = Drain::default();
         let (connected, tracking) = (drain.clone(), Tracking::new(metrics, drain.clone()));
         let http = HttpServer::new(move || {
-            App::new().wrap(tracking.clone()).default_service(web::to(not_found)).configure(configure.clone())
+            App::new()
+                .wrap(tracking.clone())
+                .app_data(web::QueryConfig::default().error_handler(|error, _| invalid_query(&error).into()))
+                .default_service(web::to(not_found))
+                .configure(configure.clone())
         })
         .workers(config.workers)
         .max_connections(config.max_connections)
@@ -166,6 +170,15 @@ impl Server {
             ended,
         })
     }
+}
+
+/// What a query string that cannot be read is answered with.
+fn invalid_query(error: &actix_web::error::QueryPayloadError) -> Problem {
+    let cause = match error {
+        actix_web::error::QueryPayloadError::Deserialize(cause) => cause.to_string(),
+        other => other.to_string(),
+    };
+    Problem::new(StatusCode::BAD_REQUEST, "invalid query").detail(cause)
 }
 
 async fn not_found() -> Problem {

@@ -6,12 +6,13 @@ use ::log::LevelFilter;
 use env_logger::Builder;
 
 /// What libraries say that is said better elsewhere, or is no business of whoever reads the log: lapin's view of a
-/// lost link (the broker room gives the cause), what strangers send that is no HTTP, spans, workers starting.
+/// lost link (the broker room gives the cause), what strangers send that is no HTTP, spans, workers starting, pools.
 /// `RUST_LOG` can ask for each by its name.
-const QUIET: [(&str, LevelFilter); 4] = [
+const QUIET: [(&str, LevelFilter); 5] = [
     ("lapin", LevelFilter::Off),
     ("actix_http", LevelFilter::Off),
     ("actix_server", LevelFilter::Warn),
+    ("hyper_util", LevelFilter::Warn),
     ("tracing", LevelFilter::Warn),
 ];
 
@@ -30,9 +31,10 @@ pub fn init(service: &'static str) {
             let at = out.timestamp_millis();
             writeln!(
                 out,
-                "{at} {level:<5} {service} {room}: {message}",
+                "{at} {level:<5} {service} {target}: {message}",
                 level = record.level(),
-                room = room(record.target()),
+                // In full, because it is what `RUST_LOG` filters by.
+                target = record.target(),
                 message = record.args(),
             )
         })
@@ -53,9 +55,4 @@ pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without a message".to_owned())
-}
-
-/// Shortens a module path to what a reader looks for: `common::broker::link` to `broker::link`.
-fn room(target: &str) -> &str {
-    target.strip_prefix("common::").unwrap_or(target)
 }

@@ -10,7 +10,11 @@ mod view;
 use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
-use common::{http::InProgress, store::RepositoryHandle, supervision::Handle};
+use common::{
+    http::{InProgress, readable},
+    store::RepositoryHandle,
+    supervision::Handle,
+};
 
 use crate::customers::Customers;
 
@@ -33,7 +37,7 @@ pub struct App {
 pub fn configure(routes: &mut ServiceConfig, app: &web::Data<App>) {
     routes
         .app_data(app.clone())
-        .service(web::resource("/orders").get(list::list).post(place::place))
-        .service(web::resource("/orders/{id}").get(find::find))
+        .service(readable("/orders", list::list).post(place::place))
+        .service(readable("/orders/{id}", find::find))
         .service(web::resource("/orders/{id}/cancel").post(cancel::cancel));
 }

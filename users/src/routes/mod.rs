@@ -9,7 +9,11 @@ mod view;
 use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
-use common::{http::InProgress, store::RepositoryHandle, supervision::Handle};
+use common::{
+    http::{InProgress, readable},
+    store::RepositoryHandle,
+    supervision::Handle,
+};
 
 use crate::passwords::Passwords;
 
@@ -32,6 +36,6 @@ pub struct App {
 pub fn configure(routes: &mut ServiceConfig, app: &web::Data<App>) {
     routes
         .app_data(app.clone())
-        .service(web::resource("/users").get(list::list).post(register::register))
-        .service(web::resource("/users/{id}").get(find::find));
+        .service(readable("/users", list::list).post(register::register))
+        .service(readable("/users/{id}", find::find));
 }
