@@ -177,7 +177,13 @@ impl<Q: Query> Handler<Read<Q>> for Repository {
     type Result = MessageResult<Read<Q>>;
 
     fn handle(&mut self, Read(query): Read<Q>, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.engine.snapshot().and_then(|snapshot| query.answer(&snapshot)))
+        let answer = self.engine.snapshot().and_then(|snapshot| query.answer(&snapshot));
+        if let Err(StoreError::Io(_)) = &answer {
+            // After one failure the open file fails at everything. The writer finds that out, and says why it ends,
+            // unless it has just ended itself: then its reason counts.
+            drop(self.writer.submit(Sweep));
+        }
+        MessageResult(answer)
     }
 }
 
