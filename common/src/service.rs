@@ -264,14 +264,17 @@ impl Service {
         self.server.port()
     }
 
-    /// Serves until SIGTERM or SIGINT (exit code 0) or until an actor failed too often ([`ESCALATED`]).
+    /// Serves until SIGTERM or SIGINT (exit code 0), until an actor failed too often ([`ESCALATED`]), or until the
+    /// server cannot go on.
     pub async fn run_until_stopped(self) -> ExitCode {
         let Self { server, probes, supervisor, repository, broker } = self;
         let handle = server.handle();
         let serving = actix::spawn(server.run());
-        let reason = tokio::select! {
-            signal = signals::stop_requested() => signal.unwrap_or("a signal"),
-            () = supervisor.escalated() => "escalated",
+        let (reason, code) = tokio::select! {
+            signal = signals::stop_requested() => (signal.unwrap_or("signal"), ExitCode::SUCCESS),
+            () = supervisor.escalated() => ("escalated", ExitCode::from(ESCALATED)),
+            // Nobody has asked it to; whoever started the process starts it again.
+            () = handle.ended() => ("server_ended", ExitCode::FAILURE),
         };
         log::info!("event=stopping reason={reason}");
         probes.drain();
@@ -282,7 +285,7 @@ impl Service {
             return ExitCode::FAILURE;
         }
         log::info!("event=stopped reason={reason}");
-        if supervisor.has_escalated() { ExitCode::from(ESCALATED) } else { ExitCode::SUCCESS }
+        if supervisor.has_escalated() { ExitCode::from(ESCALATED) } else { code }
     }
 }
 

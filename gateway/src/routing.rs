@@ -113,40 +113,42 @@ fn rest_of<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
 
 /// Whether some service could take the segment for a dot segment or for several segments.
 ///
-/// Escapes are undone as often as there are any, since nobody knows how often the service does it; parameters
-/// (`;x=y`) are cut off, since some do that before they look for dots.
+/// Every escape is undone, also one that comes of another, since nobody knows how often the service does it;
+/// parameters (`;x=y`) are cut off, since some do that before they look for dots.
 fn is_unsafe(segment: &str) -> bool {
-    let mut decoded = segment.as_bytes().to_vec();
-    loop {
-        let name = decoded.split(|&byte| byte == b';').next().unwrap_or_default();
-        let separates = |byte: &u8| matches!(byte, b'/' | b'\\') || byte.is_ascii_control();
-        if name == b"." || name == b".." || decoded.iter().any(separates) {
-            return true;
-        }
-        if !decoded.contains(&b'%') {
-            return false;
-        }
-        match undo_escapes(&decoded) {
-            Some(next) => decoded = next,
-            // Broken as it came: refused. Broken only after decoding: `%25` stood for a percent sign.
-            None => return decoded == segment.as_bytes(),
-        }
+    if !escapes_are_whole(segment.as_bytes()) {
+        return true;
     }
+    let plain = without_escapes(segment.as_bytes());
+    let name = plain.split(|&byte| byte == b';').next().unwrap_or_default();
+    let separates = |byte: &u8| matches!(byte, b'/' | b'\\') || byte.is_ascii_control();
+    name == b"." || name == b".." || plain.iter().any(separates)
 }
 
-/// Undoes one level of percent-encoding; `None` where an escape is broken.
-fn undo_escapes(raw: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(raw.len());
-    let mut bytes = raw.iter();
-    while let Some(&byte) = bytes.next() {
-        if byte == b'%' {
-            let (high, low) = (hex(*bytes.next()?)?, hex(*bytes.next()?)?);
-            decoded.push(high << 4 | low);
-        } else {
-            decoded.push(byte);
+/// Whether two hexadecimal digits follow every percent sign.
+fn escapes_are_whole(raw: &[u8]) -> bool {
+    let mut after_signs = raw.split(|&byte| byte == b'%').skip(1);
+    after_signs.all(|after| matches!(after, [high, low, ..] if escaped(*high, *low).is_some()))
+}
+
+/// Undoes all levels of percent-encoding in one pass, for a client may send thousands; a percent sign that is
+/// left begins no escape.
+fn without_escapes(raw: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(raw.len());
+    for &byte in raw {
+        plain.push(byte);
+        while let [.., b'%', high, low] = plain[..]
+            && let Some(byte) = escaped(high, low)
+        {
+            plain.truncate(plain.len() - 3);
+            plain.push(byte);
         }
     }
-    Some(decoded)
+    plain
+}
+
+fn escaped(high: u8, low: u8) -> Option<u8> {
+    Some(hex(high)? << 4 | hex(low)?)
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -218,6 +220,7 @@ mod tests {
             "/api/users/%2E./actors",
             "/api/users/.%2e/actors",
             "/api/users/%252e%252e/actors",
+            "/api/users/x%25z%252f..%252f..%252factors",
             "/api/users/%25252e%25252e/actors",
             "/api/users/..;/actors",
             "/api/users/..;x=y/actors",
@@ -236,6 +239,18 @@ mod tests {
         ] {
             assert_eq!(forward(path), Some(Err(UnsafePath)), "{path}");
         }
+    }
+
+    #[test]
+    fn a_path_of_nothing_but_escapes_is_judged_in_one_pass() {
+        let path = format!("/api/users/%{}2e", "25".repeat(30_000));
+        let started = std::time::Instant::now();
+
+        let asked = forward(&path);
+
+        assert_eq!(asked, Some(Err(UnsafePath)));
+        // Undone level by level, it took 18 s.
+        assert!(started.elapsed() < std::time::Duration::from_secs(1), "{:?}", started.elapsed());
     }
 
     #[test]

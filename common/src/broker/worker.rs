@@ -116,22 +116,25 @@ impl Worker {
         let delivery = message.delivery(self.subscription.queue);
         let Some((answer, count)) = self.dispose(&message, &delivery).await else { return };
         let Delivery { id, event_type, attempt, queue, .. } = delivery;
+        let id = id.as_str();
         match raw.acker.ack(BasicAckOptions::default()).await {
             Ok(true) => {
                 count.fetch_add(1, Ordering::Relaxed);
                 self.metrics.count_delivery(queue, answer);
                 log::debug!(
-                    "event=delivery queue={queue} id={id} type={event_type} attempt={attempt} answer={answer}"
+                    "event=delivery queue={queue} id={id:?} type={event_type:?} attempt={attempt} answer={answer}"
                 );
             }
             // The link is ending, and its end is reported elsewhere.
-            Ok(false) | Err(_) => log::debug!("event=unacknowledged queue={queue} id={id}"),
+            Ok(false) | Err(_) => log::debug!("event=unacknowledged queue={queue} id={id:?}"),
         }
     }
 
     /// Brings the delivery to where it may be acknowledged; `None` where it may not.
     async fn dispose(&self, message: &Incoming, delivery: &Delivery) -> Option<(&'static str, &AtomicU64)> {
         let queue = self.subscription.queue;
+        // Whoever publishes chooses it, so it is quoted wherever it is logged.
+        let id = delivery.id.as_str();
         let disposition = match message.body.len() {
             size if size > BODY_MAX => {
                 Disposition::Dead(format!("a body of {size} bytes is larger than {BODY_MAX}"))
@@ -143,14 +146,14 @@ impl Worker {
             Disposition::Done => return Some((label, &self.tally.acked)),
             Disposition::Later(reason) => {
                 // Held for so long that the broker might lose its patience.
-                log::warn!("event=held_too_long queue={queue} id={} reason={reason:?}", delivery.id);
+                log::warn!("event=held_too_long queue={queue} id={id:?} reason={reason:?}");
                 self.forward(message.for_later(queue)).await?;
                 return Some((label, &self.tally.retried));
             }
             Disposition::Retry(reason) => match self.retry_delays.get(delivery.attempt as usize - 1) {
                 Some(&delay) => {
                     self.forward(message.for_retry(queue, delay, &reason)).await?;
-                    log::debug!("event=retry queue={queue} id={} reason={reason:?}", delivery.id);
+                    log::debug!("event=retry queue={queue} id={id:?} reason={reason:?}");
                     return Some((label, &self.tally.retried));
                 }
                 None => ("dead", &self.tally.dead, reason),
@@ -158,9 +161,9 @@ impl Worker {
             Disposition::Dead(reason) => (label, &self.tally.dead, reason),
         };
         self.forward(message.for_the_dead(queue, &reason, Timestamp::now())).await?;
-        let Delivery { id, event_type, attempt, .. } = delivery;
+        let Delivery { event_type, attempt, .. } = delivery;
         log::warn!(
-            "event=dead_letter queue={queue} id={id} type={event_type:?} attempts={attempt} reason={reason:?}"
+            "event=dead_letter queue={queue} id={id:?} type={event_type:?} attempts={attempt} reason={reason:?}"
         );
         Some((label, count))
     }

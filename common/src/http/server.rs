@@ -208,6 +208,11 @@ impl ServerHandle {
     /// clients leave), and returns when the last one is answered or the drain's time is over.
     pub async fn stop_gracefully(&self) {
         self.ask.send_replace(true);
+        self.ended().await;
+    }
+
+    /// Waits until the server has ended, for whatever reason.
+    pub async fn ended(&self) {
         let mut ended = self.ended.clone();
         // A server that was dropped has ended too.
         let _ = ended.wait_for(|ended| *ended).await;

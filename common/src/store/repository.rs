@@ -26,11 +26,15 @@ use crate::{
     telemetry::metrics::{Gauge, Histogram, Registry},
 };
 
-/// How often expired records are removed.
+/// How often it is looked for expired records.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How many expired records one commit removes.
+/// How many expired records of a kind one commit removes.
 const SWEEP_LIMIT: usize = 1000;
+
+/// How soon the next of them are removed where more have expired: as fast as they can come, and still leaving the
+/// writer to the others most of the time.
+const SWEEP_AGAIN: Duration = Duration::from_millis(100);
 
 /// Owns a service's store and is the only one to change it.
 pub struct Repository {
@@ -114,13 +118,20 @@ impl Repository {
         Ok(Self { engine, writer, totals, life, failed: Some(failed), kind: config.kind })
     }
 
-    fn sweep(&self) {
-        let swept = self.writer.submit(Sweep);
-        actix::spawn(async move {
-            if let Err(error) = swept.await {
-                log::warn!("event=sweep_failed error={:?}", error.to_string());
-            }
-        });
+    /// Removes what has expired, and looks again: soon where there was more, else after a while.
+    fn sweep(&mut self, context: &mut Context<Self>) {
+        let swept = fut::wrap_future::<_, Self>(self.writer.submit(Sweep));
+        context.spawn(swept.map(|swept, _, context| {
+            let next = match swept {
+                Ok(Swept { more: true }) => SWEEP_AGAIN,
+                Ok(Swept { more: false }) => SWEEP_EVERY,
+                Err(error) => {
+                    log::warn!("event=sweep_failed error={:?}", error.to_string());
+                    SWEEP_EVERY
+                }
+            };
+            context.run_later(next, Self::sweep);
+        }));
     }
 }
 
@@ -128,7 +139,7 @@ impl Actor for Repository {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.run_interval(SWEEP_EVERY, |repository, _| repository.sweep());
+        self.sweep(context);
         let Some(failed) = self.failed.take() else { return };
         context.spawn(fut::wrap_future::<_, Self>(failed).map(|failed, repository, context| {
             match failed {
@@ -166,7 +177,13 @@ impl<Q: Query> Handler<Read<Q>> for Repository {
     type Result = MessageResult<Read<Q>>;
 
     fn handle(&mut self, Read(query): Read<Q>, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.engine.snapshot().and_then(|snapshot| query.answer(&snapshot)))
+        let answer = self.engine.snapshot().and_then(|snapshot| query.answer(&snapshot));
+        if let Err(StoreError::Io(_)) = &answer {
+            // After one failure the open file fails at everything. The writer finds that out, and says why it ends,
+            // unless it has just ended itself: then its reason counts.
+            drop(self.writer.submit(Sweep));
+        }
+        MessageResult(answer)
     }
 }
 
@@ -199,15 +216,20 @@ impl Handler<Observe> for Repository {
 /// Removes a bounded number of expired inbox and idempotency records.
 struct Sweep;
 
+struct Swept {
+    /// Whether more may have expired.
+    more: bool,
+}
+
 impl Command for Sweep {
-    type Outcome = ();
+    type Outcome = Swept;
 
     const IMPORTANCE: Importance = Importance::Upkeep;
 
-    fn execute(self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
-        INBOX.sweep(transaction, SWEEP_LIMIT)?;
-        IDEMPOTENCY.sweep(transaction, SWEEP_LIMIT)?;
-        Ok(())
+    fn execute(self, transaction: &mut Transaction<'_>) -> Result<Swept, StoreError> {
+        let inbox = INBOX.sweep(transaction, SWEEP_LIMIT)?;
+        let idempotency = IDEMPOTENCY.sweep(transaction, SWEEP_LIMIT)?;
+        Ok(Swept { more: inbox.max(idempotency) == SWEEP_LIMIT })
     }
 }
 

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     event::{Envelope, Event, EventId},
-    telemetry::trace::Origin,
+    supervision::{Spec, Supervisor},
+    telemetry::{metrics::Registry, trace::Origin},
 };
 
 /// A folder of its own, removed at the end.
@@ -123,6 +124,15 @@ impl Command for SeeTwice {
             transaction.first_sight("two", &event, minute)?,
         ])
     }
+}
+
+fn supervised(config: StoreConfig) -> (Supervisor, RepositoryHandle) {
+    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let metrics = StoreMetrics::register("test", &mut Registry::default());
+    let handle = supervisor.supervise_here(Spec::new("repository"), move |life| {
+        Ok(Repository::open("test", &config, metrics.clone(), Shortage::default(), || (), life)?)
+    });
+    (supervisor, RepositoryHandle::new(handle, Duration::from_secs(5)))
 }
 
 fn get(engine: &Engine, id: &str) -> Option<Thing> {
@@ -283,6 +293,81 @@ async fn expired_records_are_swept_and_living_ones_stay() {
         .expect("the store writes");
 
     assert_eq!((swept, still_known), (1, [false, true]));
+}
+
+#[actix::test]
+async fn however_many_records_have_expired_a_repository_removes_them_soon() {
+    let folder = Folder::new();
+    let config = config(&folder);
+    let engine = Engine::open(&config, "test").expect("the store opens");
+    engine
+        .transact(Timestamp::UNIX_EPOCH, |tx| {
+            for number in 0..2500 {
+                tx.first_sight("one", &EventId::given(number.to_string()), Duration::from_secs(60))?;
+            }
+            Ok(())
+        })
+        .expect("the store writes");
+    drop(engine);
+
+    let (supervisor, repository) = supervised(config);
+    let emptied = async {
+        while repository.read(CountInbox).await != Ok(0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), emptied).await.expect("the inbox is empty soon");
+    supervisor.stop().await;
+}
+
+#[actix::test]
+async fn a_failure_to_read_ends_the_generation_as_one_to_write_does() {
+    let folder = Folder::new();
+    let config = StoreConfig { cache_bytes: 0, ..config(&folder) };
+    let engine = Engine::open(&config, "test").expect("the store opens");
+    engine
+        .transact(Timestamp::now(), |tx| {
+            (0..5000).try_for_each(|number| tx.put(THINGS, &format!("{number:04}"), &thing("some")))
+        })
+        .expect("the store writes");
+    drop(engine);
+    let (supervisor, repository) = supervised(config);
+    while repository.read(CountInbox).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    let file = std::fs::File::options().write(true).open(folder.0.join("test.redb"));
+    file.and_then(|file| file.set_len(4096)).expect("the file is cut off");
+    let read = repository.read(AllThings).await;
+
+    assert!(matches!(read, Err(RepositoryError::Store(StoreError::Io(_)))), "{read:?}");
+    let restarted = async {
+        while supervisor.report().await.timeline.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), restarted).await.expect("the generation ends");
+    supervisor.stop().await;
+}
+
+struct AllThings;
+
+impl Query for AllThings {
+    type Answer = usize;
+
+    fn answer(self, snapshot: &Snapshot) -> Result<usize, StoreError> {
+        Ok(snapshot.page(THINGS, "", None, 10_000)?.items.len())
+    }
+}
+
+struct CountInbox;
+
+impl Query for CountInbox {
+    type Answer = usize;
+
+    fn answer(self, snapshot: &Snapshot) -> Result<usize, StoreError> {
+        Ok(snapshot.page_bytes(INBOX.entries, "", None, 10_000)?.items.len())
+    }
 }
 
 fn once(key: &str, fingerprint: &str, id: &'static str) -> IdempotentWrite<Make> {

@@ -136,10 +136,11 @@ impl Exchange<'_> {
     ) -> Result<Request<RequestBody>, Problem> {
         let incoming = self.request.headers();
         let peer = self.request.peer_addr().map(|peer| peer.ip()).ok_or_else(problem::no_peer)?;
-        let host = self.request.uri().authority().map(|authority| authority.as_str().as_bytes());
+        // Without whom the client logs in as, which is no part of a host.
+        let host = self.request.uri().authority().and_then(|authority| authority.as_str().rsplit('@').next());
         let sender = Sender {
             address: peer,
-            host: host.or_else(|| incoming.get(HOST).map(|host| host.as_bytes())),
+            host: host.map(str::as_bytes).or_else(|| incoming.get(HOST).map(|host| host.as_bytes())),
             trusted: self.front.config.trusted.contain(peer),
             signature: signature(self.request.version()),
         };

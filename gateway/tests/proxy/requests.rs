@@ -100,12 +100,14 @@ fn the_host_that_counts_is_the_one_in_the_target() {
     let service = Service::ok();
     let gateway = Gateway::before(&service, &[]);
 
-    let answer = gateway.ask("GET http://public.example/api/users HTTP/1.1");
+    for target in ["http://public.example/api/users", "http://user:secret@public.example/api/users"] {
+        let answer = gateway.ask(&format!("GET {target} HTTP/1.1"));
 
-    assert_eq!(answer.status, 200);
-    let head = service.seen().pop().expect("the request arrives");
-    assert_eq!(head.first, "GET /users HTTP/1.1");
-    assert_eq!(head.get("x-forwarded-host"), Some("public.example"));
+        assert_eq!(answer.status, 200);
+        let head = service.seen().pop().expect("the request arrives");
+        assert_eq!(head.first, "GET /users HTTP/1.1");
+        assert_eq!(head.get("x-forwarded-host"), Some("public.example"));
+    }
 }
 
 #[test]
