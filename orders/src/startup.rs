@@ -5,7 +5,7 @@ use std::{error::Error, time::Duration};
 use actix::Arbiter;
 use actix_web::web;
 use common::{
-    http::InProgress,
+    http::KeyedWrites,
     service::{Foundation, Service},
     supervision::Spec,
 };
@@ -32,10 +32,9 @@ pub(crate) fn build(config: CustomersConfig, mut foundation: Foundation) -> Resu
         .supervise(&Arbiter::current(), Spec::new("customers"), move |_| Ok(Customers::new(config.clone())));
     let app = web::Data::new(App {
         repository: foundation.repository.clone(),
+        writes: KeyedWrites::new(foundation.repository.clone(), store.idempotency_retention),
         customers,
         customers_deadline: CUSTOMERS_DEADLINE,
-        in_progress: InProgress::default(),
-        idempotency_retention: store.idempotency_retention,
     });
     foundation.serve(move |routes| routes::configure(routes, &app))
 }

@@ -7,7 +7,7 @@ use std::{error::Error, time::Duration};
 use actix::Arbiter;
 use actix_web::web;
 use common::{
-    http::InProgress,
+    http::KeyedWrites,
     service::{Foundation, Service},
     supervision::Spec,
 };
@@ -42,10 +42,9 @@ pub(crate) fn build(config: UsersConfig, mut foundation: Foundation) -> Result<S
     }
     let app = web::Data::new(App {
         repository: foundation.repository.clone(),
+        writes: KeyedWrites::new(foundation.repository.clone(), store.idempotency_retention),
         passwords,
         hash_deadline: HASH_DEADLINE,
-        in_progress: InProgress::default(),
-        idempotency_retention: store.idempotency_retention,
     });
     foundation.serve(move |routes| routes::configure(routes, &app))
 }

@@ -4,24 +4,26 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{HttpRequest, http::StatusCode};
-use serde::de::DeserializeOwned;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::Problem;
-use crate::store::{Fingerprint, IdempotencyKey, Recall, Recalled, RepositoryHandle};
+use crate::store::{
+    Command, Fingerprint, IdempotencyKey, IdempotentWrite, Once, Recall, Recalled, RepositoryHandle,
+};
 
 /// The header by which a client names an operation, so that it is carried out once however often it is sent
 /// (draft-ietf-httpapi-idempotency-key-header).
-pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// The header that marks an answer as that of an earlier request.
-pub const IDEMPOTENCY_REPLAYED: &str = "idempotency-replayed";
+const IDEMPOTENCY_REPLAYED: &str = "idempotency-replayed";
 
 /// Returns the key of a request, within the scope of its method and path, or `None` where it has none.
 ///
 /// # Errors
 /// When there are several, or one that is not 1 to 255 visible ASCII characters.
-pub fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Problem> {
+fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Problem> {
     let mut given = request.headers().get_all(IDEMPOTENCY_KEY);
     let key = match (given.next(), given.next()) {
         (None, _) => return Ok(None),
@@ -35,72 +37,102 @@ pub fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, 
     Ok(Some(IdempotencyKey(format!("{} {} {key}", request.method(), request.path()))))
 }
 
-/// The keyed requests that are being carried out in this process. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct InProgress(Arc<Mutex<HashSet<String>>>);
-
-/// A keyed request that is being carried out; dropping it lets the next one with its key in.
-#[derive(Debug)]
-pub struct Running {
-    entered: Entered,
-    fingerprint: Fingerprint,
+/// Carries out the commands of requests, each keyed one once. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct KeyedWrites {
+    repository: RepositoryHandle,
+    retention: Duration,
+    in_progress: InProgress,
 }
 
-impl Running {
-    /// The key and what was asked for under it.
-    pub fn operation(&self) -> (IdempotencyKey, Fingerprint) {
-        (self.entered.key.clone(), self.fingerprint.clone())
+/// What was carried out, now or before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried<T> {
+    /// What it achieved.
+    pub outcome: T,
+    /// Whether that was before, for an earlier request with the same key.
+    pub replayed: bool,
+}
+
+impl KeyedWrites {
+    /// Keeps each outcome for `retention`.
+    pub fn new(repository: RepositoryHandle, retention: Duration) -> Self {
+        Self { repository, retention, in_progress: InProgress::default() }
+    }
+
+    /// Carries out what `command` returns, or replays what was carried out before under the request's key.
+    ///
+    /// `fingerprint` and `command` may be slow: they are asked for once no other request with the key is being
+    /// carried out, and `command` only where the key is new.
+    ///
+    /// # Errors
+    /// 400 for a key that is none, 409 while another request with the key is being carried out, 422 where another
+    /// request was carried out under the key; and whatever `command` fails with, the command refuses with, or the
+    /// repository fails with.
+    pub async fn carry_out<C, T, E>(
+        &self,
+        request: &HttpRequest,
+        fingerprint: impl AsyncFnOnce(&IdempotencyKey) -> Result<Fingerprint, Problem>,
+        command: impl AsyncFnOnce() -> Result<C, Problem>,
+    ) -> Result<Carried<T>, Problem>
+    where
+        C: Command<Outcome = Result<T, E>>,
+        T: Serialize + DeserializeOwned + Send + 'static,
+        E: Into<Problem> + Send + 'static,
+    {
+        let running = match idempotency_key(request)? {
+            Some(key) => Some(self.in_progress.enter(key).ok_or_else(still_running)?),
+            None => None,
+        };
+        let mut operation = None;
+        if let Some(Running { key, .. }) = &running {
+            let fingerprint = fingerprint(key).await?;
+            match self.repository.read(Recall::new(key.clone(), fingerprint.clone())).await? {
+                Recalled::Nothing => operation = Some((key.clone(), fingerprint)),
+                Recalled::Same(outcome) => return Ok(Carried { outcome, replayed: true }),
+                Recalled::Other => return Err(used_otherwise()),
+            }
+        }
+        let command = command().await?;
+        let write = IdempotentWrite { key: operation, retention: self.retention, command };
+        match self.repository.write(write).await.map_err(Problem::not_written)? {
+            Once::Done(outcome) => Ok(Carried { outcome, replayed: false }),
+            Once::Replayed(outcome) => Ok(Carried { outcome, replayed: true }),
+            Once::OtherRequest => Err(used_otherwise()),
+            Once::Refused(refusal) => Err(refusal.into()),
+        }
     }
 }
 
+impl<T: Serialize> Carried<T> {
+    /// Answers with the outcome, marked where it is a replay.
+    pub fn answer(&self, mut response: HttpResponseBuilder) -> HttpResponse {
+        if self.replayed {
+            response.insert_header((IDEMPOTENCY_REPLAYED, "true"));
+        }
+        response.json(&self.outcome)
+    }
+}
+
+/// The keyed requests that are being carried out in this process. Clones share them.
+#[derive(Clone, Debug, Default)]
+struct InProgress(Arc<Mutex<HashSet<String>>>);
+
+/// A keyed request that is being carried out; dropping it lets the next one with its key in.
 #[derive(Debug)]
-struct Entered {
+struct Running {
     all: InProgress,
     key: IdempotencyKey,
 }
 
-/// What to do with a request, by its key.
-#[derive(Debug)]
-pub enum Admission<T> {
-    /// Carry it out, and keep [`Running`] while that lasts.
-    Fresh(Option<Running>),
-    /// It was carried out before, with this outcome.
-    Replay(T),
-}
-
 impl InProgress {
-    /// Decides by the request's key whether it is to be carried out.
-    ///
-    /// `fingerprint` may be slow: it is asked for once no other request with the key is being carried out.
-    ///
-    /// # Errors
-    /// 409 while another request with the key is being carried out, 422 where another request was carried out
-    /// under the key, and whatever the repository fails with.
-    pub async fn admit<T: DeserializeOwned + Send + 'static>(
-        &self,
-        key: Option<IdempotencyKey>,
-        fingerprint: impl AsyncFnOnce(&IdempotencyKey) -> Result<Fingerprint, Problem>,
-        repository: &RepositoryHandle,
-    ) -> Result<Admission<T>, Problem> {
-        let Some(key) = key else {
-            return Ok(Admission::Fresh(None));
-        };
-        let entered = self.enter(key).ok_or_else(still_running)?;
-        let fingerprint = fingerprint(&entered.key).await?;
-        match repository.read(Recall::new(entered.key.clone(), fingerprint.clone())).await? {
-            Recalled::Nothing => Ok(Admission::Fresh(Some(Running { entered, fingerprint }))),
-            Recalled::Same(outcome) => Ok(Admission::Replay(outcome)),
-            Recalled::Other => Err(used_otherwise()),
-        }
-    }
-
-    fn enter(&self, key: IdempotencyKey) -> Option<Entered> {
+    fn enter(&self, key: IdempotencyKey) -> Option<Running> {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.insert(key.0.clone()).then(|| Entered { all: self.clone(), key })
+        keys.insert(key.0.clone()).then(|| Running { all: self.clone(), key })
     }
 }
 
-impl Drop for Entered {
+impl Drop for Running {
     fn drop(&mut self) {
         self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key.0);
     }
@@ -112,8 +144,7 @@ fn still_running() -> Problem {
         .retry_after(Duration::from_secs(1))
 }
 
-/// The answer where a key comes with another request than the one it was first used for.
-pub fn used_otherwise() -> Problem {
+fn used_otherwise() -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency key reused")
         .detail("this Idempotency-Key was used with another request; use a new key for a new request")
 }

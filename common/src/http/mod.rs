@@ -16,6 +16,7 @@ mod tracking;
 mod origin;
 mod problem;
 
+mod fields;
 mod idempotency;
 mod json_body;
 mod paging;
@@ -35,10 +36,9 @@ mod client;
 
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
+pub use fields::Fields;
 pub use healthcheck::healthcheck;
-pub use idempotency::{
-    Admission, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, InProgress, Running, idempotency_key, used_otherwise,
-};
+pub use idempotency::{Carried, KeyedWrites};
 pub use internal::Internal;
 pub use json_body::JsonBody;
 pub(crate) use json_body::is_no_object;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 use common::{
-    http::{InProgress, readable},
+    http::{KeyedWrites, readable},
     store::RepositoryHandle,
     supervision::Handle,
 };
@@ -23,14 +23,12 @@ use crate::customers::Customers;
 pub struct App {
     /// The orders.
     pub repository: RepositoryHandle,
+    /// Carries out what changes them.
+    pub writes: KeyedWrites,
     /// Who knows which customers exist.
     pub customers: Handle<Customers>,
     /// How long that may take.
     pub customers_deadline: Duration,
-    /// Keyed requests that are being carried out.
-    pub in_progress: InProgress,
-    /// How long an answer is replayed for its key.
-    pub idempotency_retention: Duration,
 }
 
 /// Adds the service's routes.

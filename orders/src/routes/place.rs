@@ -1,18 +1,12 @@
 use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web};
 use common::{
-    http::{
-        Admission, FieldError, IDEMPOTENCY_REPLAYED, JsonBody, Problem, RequestOrigin, Running,
-        idempotency_key, used_otherwise,
-    },
-    store::{Fingerprint, IdempotentWrite, Once},
+    http::{Carried, Fields, JsonBody, Problem, RequestOrigin},
+    store::Fingerprint,
     telemetry::trace::Origin,
 };
 use serde::Deserialize;
 
-use super::{
-    App,
-    problem::{invalid_order, invalid_user},
-};
+use super::{App, problem::invalid_user};
 use crate::{
     customers::CheckCustomer,
     domain::{CustomerId, Items, Order, OrderId},
@@ -35,56 +29,41 @@ pub(super) async fn place(
     origin: RequestOrigin,
     body: JsonBody<Placement>,
 ) -> Result<HttpResponse, Problem> {
-    let key = idempotency_key(&request)?;
     let (user_id, items) = parse(body.value)?;
     let fingerprint = async |_: &_| Ok(Fingerprint::of(&body.raw));
-    let running = match app.in_progress.admit::<Order>(key, fingerprint, &app.repository).await? {
-        Admission::Replay(order) => return Ok(created(&order, true)),
-        Admission::Fresh(running) => running,
+    let command = async || {
+        let origin = Origin::from(origin);
+        let customer = existing(&app, &user_id, origin.clone()).await?;
+        Ok(PlaceOrder { id: OrderId::fresh(), customer, items, origin })
     };
-    let origin = Origin::from(origin);
-    let customer = existing(&app, &user_id, origin.clone()).await?;
-    let command = PlaceOrder { id: OrderId::fresh(), customer, items, origin };
-    let (key, retention) = (running.as_ref().map(Running::operation), app.idempotency_retention);
-    let written = app.repository.write(IdempotentWrite { key, retention, command }).await;
-    match written.map_err(Problem::not_written)? {
-        Once::Done(order) => Ok(created(&order, false)),
-        Once::Replayed(order) => Ok(created(&order, true)),
-        Once::OtherRequest => Err(used_otherwise()),
-        Once::Refused(refused) => Err(refused.into()),
-    }
+    let placed: Carried<Order> = app.writes.carry_out(&request, fingerprint, command).await?;
+    let mut created = HttpResponse::Created();
+    created.insert_header((LOCATION, format!("/orders/{}", placed.outcome.id.as_str())));
+    Ok(placed.answer(created))
 }
 
-fn parse(placement: Placement) -> Result<(String, Items), Problem> {
-    let mut wrong = Vec::new();
-    let user_id = placement.user_id.unwrap_or_else(|| {
-        wrong.push(FieldError::new("userId", "is missing"));
-        String::new()
+fn parse(Placement { user_id, items }: Placement) -> Result<(String, Items), Problem> {
+    let mut fields = Fields::default();
+    let user_id = fields.required("userId", user_id, |raw| match raw.len() {
+        0 => Err("must not be empty"),
+        1..=CustomerId::LONGEST => Ok(raw),
+        _ => Err("must be at most 64 bytes long"),
     });
-    if user_id.is_empty() && wrong.is_empty() {
-        wrong.push(FieldError::new("userId", "must not be empty"));
-    }
-    if user_id.len() > CustomerId::LONGEST {
-        wrong.push(FieldError::new("userId", "must be at most 64 bytes long"));
-    }
-    let items = match placement.items.as_deref().map(Items::parse) {
+    let items = match items.as_deref().map(Items::parse) {
         Some(Ok(items)) => Some(items),
         Some(Err(errors)) => {
-            wrong.extend(errors.into_iter().map(|error| {
-                let field = error.index().map_or("items".to_owned(), |index| format!("items[{index}]"));
-                FieldError::new(field, error.to_string())
-            }));
+            for error in errors {
+                let name = error.index().map_or("items".to_owned(), |index| format!("items[{index}]"));
+                fields.wrong(name, error);
+            }
             None
         }
         None => {
-            wrong.push(FieldError::new("items", "is missing"));
+            fields.wrong("items", "is missing");
             None
         }
     };
-    match items {
-        Some(items) if wrong.is_empty() => Ok((user_id, items)),
-        _ => Err(invalid_order(wrong)),
-    }
+    fields.finish(user_id.zip(items))
 }
 
 /// Returns the customer, once the users service has said that it exists.
@@ -92,15 +71,6 @@ async fn existing(app: &App, user_id: &str, origin: Origin) -> Result<CustomerId
     let id = CustomerId::parse(user_id).ok_or_else(invalid_user)?;
     let check = CheckCustomer { id: id.clone(), origin };
     if app.customers.ask(check, app.customers_deadline).await?? { Ok(id) } else { Err(invalid_user()) }
-}
-
-fn created(order: &Order, replayed: bool) -> HttpResponse {
-    let mut response = HttpResponse::Created();
-    response.insert_header((LOCATION, format!("/orders/{}", order.id.as_str())));
-    if replayed {
-        response.insert_header((IDEMPOTENCY_REPLAYED, "true"));
-    }
-    response.json(order)
 }
 
 #[cfg(test)]

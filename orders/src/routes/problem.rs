@@ -1,5 +1,5 @@
 use actix_web::http::StatusCode;
-use common::http::{FieldError, Problem};
+use common::http::Problem;
 
 use crate::{
     customers::CustomersUnavailable,
@@ -13,11 +13,6 @@ pub(super) fn order_not_found() -> Problem {
 /// The customer does not exist.
 pub(super) fn invalid_user() -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid user").detail("no user has this id")
-}
-
-/// One entry per field that is wrong.
-pub(super) fn invalid_order(fields: Vec<FieldError>) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid fields").fields(fields)
 }
 
 impl From<CustomersUnavailable> for Problem {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 use common::{
-    http::{InProgress, readable},
+    http::{KeyedWrites, readable},
     store::RepositoryHandle,
     supervision::Handle,
 };
@@ -22,14 +22,12 @@ use crate::passwords::Passwords;
 pub struct App {
     /// The users.
     pub repository: RepositoryHandle,
+    /// Carries out what changes them.
+    pub writes: KeyedWrites,
     /// The pool that hashes passwords.
     pub passwords: Handle<Passwords>,
     /// How long a password may wait for its hash.
     pub hash_deadline: Duration,
-    /// Keyed requests that are being carried out.
-    pub in_progress: InProgress,
-    /// How long an answer is replayed for its key.
-    pub idempotency_retention: Duration,
 }
 
 /// Adds the service's routes.

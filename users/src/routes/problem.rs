@@ -1,17 +1,12 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use common::http::{FieldError, Problem};
+use common::http::Problem;
 
 use crate::{passwords::HashError, repository::EmailTaken};
 
 pub(super) fn user_not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "user not found")
-}
-
-/// One entry per field that is wrong.
-pub(super) fn invalid_user(fields: Vec<FieldError>) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid fields").fields(fields)
 }
 
 impl From<EmailTaken> for Problem {
