@@ -1,9 +1,9 @@
-//! `warren`: the launcher behind `cargo up`, and each service as a subcommand of its own.
+//! `warren`: the launcher behind `cargo up`, an operator's view of the dead letters, and each service as a subcommand.
 
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use warren::{parent, up};
+use warren::{dead_letters, parent, up};
 
 #[derive(Parser)]
 #[command(name = "warren", about = "The whole system on one machine", disable_help_subcommand = true)]
@@ -16,6 +16,8 @@ struct Cli {
 enum Command {
     /// Run users, orders and gateway as child processes, with a broker, until Ctrl-C
     Up(up::Options),
+    /// List the events that no consumer could handle, or send them back to their queues
+    DeadLetters(dead_letters::Options),
     /// Run the users service, configured by the environment
     Users(Child),
     /// Run the orders service, configured by the environment
@@ -34,6 +36,7 @@ struct Child {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Up(options) => up::main(options),
+        Command::DeadLetters(options) => dead_letters::main(&options),
         Command::Users(child) => child.run(users::run),
         Command::Orders(child) => child.run(orders::run),
         Command::Gateway(child) => child.run(gateway::run),
