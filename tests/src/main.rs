@@ -31,6 +31,10 @@ struct Child {
     /// End when standard input ends, that is, with the process that holds its other side
     #[arg(long)]
     with_parent: bool,
+
+    /// Ask the one that runs on PORT of this machine whether it is ready, and exit with 0 if so, degraded or not
+    #[arg(long)]
+    health: bool,
 }
 
 fn main() -> ExitCode {
@@ -45,7 +49,9 @@ fn main() -> ExitCode {
 
 impl Child {
     fn run(self, service: fn() -> ExitCode) -> ExitCode {
+        // The service itself sees `--health` among the arguments, as its own binary does.
         if self.with_parent
+            && !self.health
             && let Err(error) = parent::end_with_parent()
         {
             eprintln!("cannot watch the parent process: {error}");
