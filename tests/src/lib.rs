@@ -15,4 +15,6 @@ pub mod rabbit;
 
 pub mod up;
 
+pub mod dead_letters;
+
 pub mod harness;

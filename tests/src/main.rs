@@ -1,9 +1,9 @@
-//! `warren`: the launcher behind `cargo up`, and each service as a subcommand of its own.
+//! `warren`: the launcher behind `cargo up`, an operator's view of the dead letters, and each service as a subcommand.
 
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use warren::{parent, up};
+use warren::{dead_letters, parent, up};
 
 #[derive(Parser)]
 #[command(name = "warren", about = "The whole system on one machine", disable_help_subcommand = true)]
@@ -16,6 +16,8 @@ struct Cli {
 enum Command {
     /// Run users, orders and gateway as child processes, with a broker, until Ctrl-C
     Up(up::Options),
+    /// List the events that no consumer could handle, or send them back to their queues
+    DeadLetters(dead_letters::Options),
     /// Run the users service, configured by the environment
     Users(Child),
     /// Run the orders service, configured by the environment
@@ -29,11 +31,16 @@ struct Child {
     /// End when standard input ends, that is, with the process that holds its other side
     #[arg(long)]
     with_parent: bool,
+
+    /// Ask the one that runs on PORT of this machine whether it is ready, and exit with 0 if so, degraded or not
+    #[arg(long)]
+    health: bool,
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Up(options) => up::main(options),
+        Command::DeadLetters(options) => dead_letters::main(&options),
         Command::Users(child) => child.run(users::run),
         Command::Orders(child) => child.run(orders::run),
         Command::Gateway(child) => child.run(gateway::run),
@@ -42,7 +49,9 @@ fn main() -> ExitCode {
 
 impl Child {
     fn run(self, service: fn() -> ExitCode) -> ExitCode {
+        // The service itself sees `--health` among the arguments, as its own binary does.
         if self.with_parent
+            && !self.health
             && let Err(error) = parent::end_with_parent()
         {
             eprintln!("cannot watch the parent process: {error}");

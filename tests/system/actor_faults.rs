@@ -1,4 +1,4 @@
-//! Every kind of actor panics and stops under load (P10).
+//! Every kind of actor panics and stops under load.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::{
     Actors, Door, Habits, Shoppers, inject, seeded, start_services, system, wait_next_generation,
 };
 
-/// P10 promises one second; a busy machine gets more.
+/// An actor is back within a second; a busy machine gets more.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
 #[tokio::test]

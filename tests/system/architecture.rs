@@ -1,4 +1,4 @@
-//! The laws of the architecture that a machine can judge: who names whom, in sources and in manifests.
+//! The rules of the architecture that a machine can judge: who names whom, in sources and in manifests.
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::source::{Kind, Token, root, rust_files, tokens, tokens_outside_tests, words};
 
-/// What the services are about, and `common` is not (law 1).
+/// What the services are about, and `common` is not.
 const BUSINESS: [&str; 6] = ["user", "users", "order", "orders", "customer", "customers"];
 
 /// Words of protocols that `common` has to use. Each must be needed, so that none outlives its reason.
@@ -48,7 +48,7 @@ fn common_knows_no_user_and_no_order() {
         }
     }
 
-    assert_eq!(findings, [""; 0], "law 1: a service's word in common");
+    assert_eq!(findings, [""; 0], "a service's word in common");
     assert_eq!(unneeded, [], "exceptions that nothing needs any more");
 }
 
@@ -56,7 +56,7 @@ fn common_knows_no_user_and_no_order() {
 fn lapin_is_named_only_in_the_broker_room() {
     let elsewhere = |file: &str| !file.starts_with("common/src/broker/");
 
-    assert_eq!(named(&["lapin"], SOURCES, elsewhere), [""; 0], "law 2");
+    assert_eq!(named(&["lapin"], SOURCES, elsewhere), [""; 0], "lapin outside the broker room");
     assert_ne!(named(&["lapin"], SOURCES, |_| true), [""; 0], "it is named somewhere");
 }
 
@@ -64,14 +64,22 @@ fn lapin_is_named_only_in_the_broker_room() {
 fn actix_web_is_named_only_where_http_is_spoken() {
     let elsewhere = |file: &str| !is_http_room(file);
 
-    assert_eq!(named(&["actix_web", "actix_http"], SOURCES, elsewhere), [""; 0], "law 2");
+    assert_eq!(
+        named(&["actix_web", "actix_http"], SOURCES, elsewhere),
+        [""; 0],
+        "actix-web outside the HTTP rooms"
+    );
     assert_ne!(named(&["actix_web"], SOURCES, |_| true), [""; 0], "it is named somewhere");
 }
 
 #[test]
 fn a_domain_names_nothing_of_the_outside() {
     // With their tests: what is pure is tested without help.
-    assert_eq!(named(&OUTSIDE, ["users/src/domain", "orders/src/domain"], |_| true), [""; 0], "law 2");
+    assert_eq!(
+        named(&OUTSIDE, ["users/src/domain", "orders/src/domain"], |_| true),
+        [""; 0],
+        "a domain that is not pure"
+    );
 }
 
 #[test]
@@ -88,8 +96,8 @@ fn services_meet_in_json_and_not_in_code() {
     packages.sort_unstable();
     let mut known = PACKAGES;
     known.sort_unstable();
-    assert_eq!(packages, known, "a new package needs its place in these laws");
-    assert_eq!(forbidden_dependencies(&metadata), [""; 0], "laws 1, 2 and 4");
+    assert_eq!(packages, known, "a new package needs its place in these rules");
+    assert_eq!(forbidden_dependencies(&metadata), [""; 0], "packages that must not depend on each other");
 }
 
 /// The tokens that speak of the business, with their lines.
@@ -125,7 +133,7 @@ fn is_http_room(file: &str) -> bool {
     file.trim_end_matches(".rs").split('/').any(|part| HTTP_ROOMS.contains(&part))
 }
 
-/// Every dependency, of whatever kind and under whatever name, that a law forbids.
+/// Every dependency, of whatever kind and under whatever name, that a rule forbids.
 fn forbidden_dependencies(metadata: &Value) -> Vec<String> {
     let mut findings = Vec::new();
     for package in packages(metadata) {

@@ -11,7 +11,7 @@ use crate::support::{
 /// Enough to meet a publish between write and confirm, and a delivery between commit and acknowledgement.
 const CUTS: usize = 25;
 
-/// Within this a silent link is given up: two heartbeats and a half (P4), and some for a busy machine.
+/// Within this a silent link is given up: two heartbeats and a half, and some for a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_millis(12_500 + 5_000);
 
 #[tokio::test]

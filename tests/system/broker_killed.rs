@@ -10,7 +10,7 @@ use warren::rabbit::Node;
 
 use crate::support::{Actors, Door, Habits, Shoppers, queues_are_registered, seeded, start_services, system};
 
-/// From the broker's return until events flow again: 5 s (P4), and some for a busy machine.
+/// From the broker's return until events flow again: 5 s, and some for a busy machine.
 const RESUMES_WITHIN: Duration = Duration::from_millis(5_000 + 3_000);
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::support::{
     Actors, Amqp, Door, Habits, Message, Published, Shoppers, order_count, seeded, start_services, system,
 };
 
-/// Two heartbeats and a half (P4), and some for a busy machine.
+/// Two heartbeats and a half, and some for a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_millis(12_500 + 5_000);
 
 #[tokio::test]

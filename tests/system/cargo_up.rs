@@ -9,8 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use warren::harness::{Folder, eventually, shared_vhost};
 use warren::ports;
+use warren::service::Service;
 
-use crate::support::WARREN;
+use crate::support::{WARREN, system};
 
 #[tokio::test]
 async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
@@ -52,6 +53,73 @@ async fn a_taken_port_is_named_with_the_option_that_changes_it() {
     assert!(output.contains("--orders-port"), "{output}");
 }
 
+#[tokio::test]
+async fn a_broker_that_is_away_is_named_when_the_system_is_ready() {
+    let nowhere = format!("amqp://127.0.0.1:{}", ports::free());
+    let mut up = Up::start(&["--broker", &nowhere]);
+
+    up.wait_for("Ctrl-C ends it").await;
+    up.signal(Signal::TERM);
+    let status = up.launcher.wait().await.expect("it ends");
+
+    let output = up.output();
+    assert!(status.success(), "{status}: {output}");
+    let ready = output.lines().find(|line| line.contains("ready after")).expect("it says so");
+    for service in ["users", "orders"] {
+        assert!(ready.contains(&format!("{service} is degraded: broker: away; events wait")), "{ready}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_misconfigured_stops_the_system_at_once() {
+    let mut up = Up::start_with(&["--broker", "amqp://127.0.0.1:1"], &[("STORE", "floppy")]);
+
+    let status = up.launcher.wait().await.expect("it ends");
+
+    let output = up.output();
+    assert_eq!(status.code(), Some(1), "{output}");
+    assert!(output.contains("cannot use its environment") && output.contains("STORE must"), "{output}");
+    assert!(!output.contains("starting it again"), "{output}");
+}
+
+#[tokio::test]
+async fn what_no_service_could_use_is_refused_with_its_name_before_anything_starts() {
+    let tls = "amqps://me:secret@host";
+    for (arguments, environment, said) in [
+        (&["--broker", tls][..], &[][..], "--broker must start with amqp://"),
+        (&["--broker", "amqp://:0"][..], &[][..], "--broker must look like"),
+        (&[][..], &[("AMQP_URL", tls)][..], "AMQP_URL must start with amqp://"),
+        (&["--broker", "amqp://127.0.0.1"][..], &[("HOST", "localhost")][..], "HOST must be an IP address"),
+    ] {
+        let mut up = Up::start_with(arguments, environment);
+
+        let status = up.launcher.wait().await.expect("it ends");
+
+        let output = up.output();
+        assert_eq!(status.code(), Some(1), "{output}");
+        assert!(output.contains(said) && !output.contains("secret"), "{output}");
+        assert!(!output.contains("process"), "something was started: {output}");
+    }
+}
+
+#[tokio::test]
+async fn a_subcommand_asks_a_running_service_whether_it_is_ready() {
+    let system = system().start().await;
+
+    for child in [&system.users, &system.orders, &system.gateway] {
+        assert_eq!(health(child.service(), child.port()).await, Some(0));
+    }
+    assert_eq!(health(Service::Orders, ports::free()).await, Some(1));
+    assert_eq!(health(Service::Gateway, ports::free()).await, Some(1));
+    system.finish().await;
+}
+
+async fn health(service: Service, port: u16) -> Option<i32> {
+    let mut command = Command::new(WARREN);
+    command.args([service.name(), "--health"]).env("PORT", port.to_string());
+    command.output().await.expect("this build's binary runs").status.code()
+}
+
 /// A launcher, with all that it prints in a file.
 struct Up {
     launcher: Child,
@@ -63,13 +131,23 @@ struct Up {
 impl Up {
     /// Starts it on free ports, with `arguments` before those.
     fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// Starts it with these variables as well.
+    fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
         let output = folder.path().join("output");
         let file = File::create(&output).expect("the test's folder can be written");
         let gateway_port = ports::free();
 
         let mut command = Command::new(WARREN);
-        command.arg("up").args(arguments).arg("--data").arg(folder.path().join("data"));
+        command
+            .envs(environment.iter().copied())
+            .arg("up")
+            .args(arguments)
+            .arg("--data")
+            .arg(folder.path().join("data"));
         command.args(["--gateway-port", &gateway_port.to_string()]);
         for option in ["--users-port", "--orders-port", "--admin-port"] {
             if !arguments.contains(&option) {

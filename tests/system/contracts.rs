@@ -1,4 +1,4 @@
-//! Services meet in JSON (law 4): what one publishes, every consumer reads, and all agree on names.
+//! Services meet in JSON: what one publishes, every consumer reads, and all agree on names.
 
 use std::fs;
 use std::path::Path;

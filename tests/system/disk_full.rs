@@ -1,4 +1,4 @@
-//! The disk is full (P9): no false 2xx, reads go on, writes resume when there is space again.
+//! The disk is full: no false 2xx, reads go on, writes resume when there is space again.
 
 use std::time::{Duration, Instant};
 

@@ -12,6 +12,7 @@ mod internal;
 mod traces;
 
 mod bad_events;
+mod dead_letters_command;
 mod plain_messages;
 mod thrice_and_shuffled;
 

@@ -1,4 +1,4 @@
-//! SIGTERM under load (P8): what was accepted is answered, events leave, and the process ends with code 0.
+//! SIGTERM under load: what was accepted is answered, events leave, and the process ends with code 0.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::support::{
     Cable, Door, Habits, Ledger, Shoppers, order_count, orders_of, seeded, start_services, system,
 };
 
-/// P8 gives 25 s; a service without slow requests needs a fraction.
+/// It ends within 25 s, whatever is in progress; a service without slow requests needs a fraction.
 const ENDS_WITHIN: Duration = Duration::from_secs(25);
 
 /// How often each service is ended under load.

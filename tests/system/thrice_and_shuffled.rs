@@ -1,4 +1,4 @@
-//! Every event comes three times, and in no order (P3): it counts once.
+//! Every event comes three times, and in no order: it counts once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -18,7 +18,7 @@ use crate::service::Service;
 /// A service starts within a second; a busy machine gets more.
 const READY: Duration = Duration::from_secs(30);
 
-/// How long a process may take to end after SIGTERM (P8).
+/// How long a process may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(25);
 
 /// One service of a [`super::System`].

@@ -10,7 +10,7 @@ use super::{Child, DeadLetters, Folder, eventually_equal};
 use crate::http::Http;
 use crate::service::Service;
 
-/// Longer than a reconnect after an outage (P4) and the drain of what waited (P2) together.
+/// Longer than a reconnect after an outage and the drain of what waited together.
 const SETTLE: Duration = Duration::from_secs(20);
 
 /// Users, orders and gateway, started by a [`super::Setup`].

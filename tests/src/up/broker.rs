@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use common::broker::BrokerConfig;
 use tokio::time::sleep;
 
 use super::options::BrokerChoice;
@@ -13,6 +14,12 @@ use super::screen::{Screen, Voice};
 use crate::rabbit::{Keep, Node, preflight};
 
 const WELL_KNOWN: u16 = 5672;
+
+/// What one should know of a broker that nobody chose.
+const SHARED: [&str; 2] = [
+    "broker: systems on one broker and virtual host share their queues: never run two Warrens on this one",
+    "broker: with --broker rabbitmq, a private node is started instead, and brought back when it is killed",
+];
 
 /// How often the launcher looks whether its private node still lives.
 const LOOK: Duration = Duration::from_millis(100);
@@ -26,31 +33,48 @@ pub(super) struct Broker {
     pub node: Option<Node>,
 }
 
+/// Returns the URL that somebody gave, and by what means.
+///
+/// # Errors
+/// Names the option or variable whose URL no service could use.
+pub(super) fn given(choice: &BrokerChoice) -> Result<Option<(String, &'static str)>, String> {
+    let (url, by) = match choice {
+        BrokerChoice::Url(url) => (url.clone(), "--broker"),
+        BrokerChoice::RabbitMq => return Ok(None),
+        BrokerChoice::Auto => match env::var("AMQP_URL") {
+            Ok(url) if !url.trim().is_empty() => (url.trim().to_owned(), "AMQP_URL"),
+            _ => return Ok(None),
+        },
+    };
+    match BrokerConfig::for_url(&url) {
+        Ok(_) => Ok(Some((url, by))),
+        Err(mistake) => Err(format!("{by} {mistake}")),
+    }
+}
+
 /// Finds or starts the broker, and says which.
 pub(super) async fn choose(
     choice: &BrokerChoice,
     data: &Path,
     screen: Screen,
 ) -> Result<Broker, Box<dyn Error>> {
-    let given = |url: String, how: &str| {
+    let found = |url: String, how: &str| {
         screen.say(Voice::LAUNCHER, format_args!("broker: {}, {how}", without_password(&url)));
         Ok(Broker { url, node: None })
     };
 
-    match choice {
-        BrokerChoice::Url(url) => return given(url.clone(), "given by --broker"),
-        BrokerChoice::RabbitMq => {}
-        BrokerChoice::Auto => {
-            if let Some(url) = env::var("AMQP_URL").ok().filter(|url| !url.is_empty()) {
-                return given(url, "given by AMQP_URL");
-            }
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, WELL_KNOWN));
-            if let Ok(server) = preflight(address).await {
-                return given(
-                    format!("amqp://guest:guest@{address}/%2f"),
-                    &format!("the {server} of this machine"),
-                );
-            }
+    if let Some((url, by)) = given(choice)? {
+        return found(url, &format!("given by {by}"));
+    }
+    if *choice == BrokerChoice::Auto {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, WELL_KNOWN));
+        if let Ok(server) = preflight(address).await {
+            let broker = found(
+                format!("amqp://guest:guest@{address}/%2f"),
+                &format!("the machine's own {server}, which is not started again here when it dies"),
+            );
+            SHARED.iter().for_each(|line| screen.say(Voice::LAUNCHER, line));
+            return broker;
         }
     }
 

@@ -1,20 +1,22 @@
 //! Keeps one service running: starts it, passes its lines on, brings it back when it dies, drains it in the end.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use common::service::MISCONFIGURED;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::screen::{Screen, Voice};
 use crate::service::Service;
 
-/// How long a service may drain (P8).
+/// How long a service may drain; it gives itself a second less.
 const DRAIN: Duration = Duration::from_secs(25);
 
 /// The pause before the first attempt; it doubles with every run that was short, up to [`LONGEST_PAUSE`].
@@ -32,10 +34,13 @@ pub(super) struct Keeper {
     pub screen: Screen,
     /// How often it has ended by itself.
     pub ends: Arc<AtomicU32>,
+    /// Hears of it when it could not use its environment, which no further attempt would change.
+    pub misconfigured: mpsc::UnboundedSender<Service>,
 }
 
 impl Keeper {
-    /// Runs the service again and again until `drain` says that this is the end; returns once it has ended.
+    /// Runs the service again and again until `drain` says that this is the end, or it is misconfigured; returns once it
+    /// has ended.
     pub async fn run(self, mut drain: watch::Receiver<bool>) {
         let mut pause = FIRST_PAUSE;
         let mut died = false;
@@ -51,7 +56,12 @@ impl Keeper {
                         if died { "is back as" } else { "runs as" }
                     ));
                     match self.wait(&mut child, &mut drain).await {
-                        Some(ended) => format!("(process {pid}) ended: {ended}"),
+                        Some(Ok(status)) if status.code() == Some(MISCONFIGURED.into()) => {
+                            self.say(format_args!("{} (process {pid}) is misconfigured", self.service));
+                            let _ = self.misconfigured.send(self.service);
+                            return;
+                        }
+                        Some(ended) => format!("(process {pid}) ended: {}", in_words(ended)),
                         None => return self.stop(child, alive).await,
                     }
                 }
@@ -71,7 +81,7 @@ impl Keeper {
     }
 
     /// Starts it. It lives no longer than the pipe that comes back with it.
-    fn spawn(&self) -> std::io::Result<(Child, Option<ChildStdin>)> {
+    fn spawn(&self) -> io::Result<(Child, Option<ChildStdin>)> {
         let mut command = Command::from(self.service.command(&self.warren));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
@@ -88,9 +98,13 @@ impl Keeper {
     }
 
     /// Returns how it ended, or `None` when the drain began before.
-    async fn wait(&self, child: &mut Child, drain: &mut watch::Receiver<bool>) -> Option<String> {
+    async fn wait(
+        &self,
+        child: &mut Child,
+        drain: &mut watch::Receiver<bool>,
+    ) -> Option<io::Result<ExitStatus>> {
         tokio::select! {
-            ended = child.wait() => Some(in_words(ended)),
+            ended = child.wait() => Some(ended),
             _ = drain.wait_for(|is_draining| *is_draining) => None,
         }
     }
@@ -113,6 +127,6 @@ impl Keeper {
     }
 }
 
-fn in_words(ended: std::io::Result<ExitStatus>) -> String {
+fn in_words(ended: io::Result<ExitStatus>) -> String {
     ended.map_or_else(|error| format!("nobody knows how, {error}"), |status| status.to_string())
 }

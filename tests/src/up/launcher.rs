@@ -3,7 +3,7 @@
 use std::env;
 use std::error::Error;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -25,6 +25,9 @@ use crate::service::Service;
 /// A service is ready within a second; after this, something is wrong that its own lines tell.
 const READY: Duration = Duration::from_secs(60);
 
+/// Within this a service that has just begun has found its broker, and the gateway has heard of it.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// So is it with a service that has ended this often before it was ready.
 const HOPELESS: u32 = 5;
 
@@ -35,8 +38,9 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let say = |line: &str| screen.say(Voice::LAUNCHER, line);
     let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
 
-    let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
-    check_ports(options, &host)?;
+    let host = host()?;
+    broker::given(&options.broker)?;
+    check_ports(options, host)?;
     let _lock = lock(&options.data)?;
     let data = fs::canonicalize(&options.data)?;
 
@@ -45,7 +49,8 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         () = received(&mut signals) => return Ok(()),
     };
     let ends = Service::ALL.map(|_| Arc::default());
-    let system = Running::start(options, &host, &data, &broker, screen, &ends)?;
+    let (tell, mut misconfigured) = mpsc::unbounded_channel();
+    let system = Running::start(options, host, &data, &broker, screen, &ends, tell)?;
     let keep_broker = async {
         match &broker.node {
             Some(node) => broker::keep(node, screen).await,
@@ -55,13 +60,20 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 
     let serve = async {
         wait_ready(options, &ends).await?;
-        say(&format!("ready after {:.1} s", begun.elapsed().as_secs_f64()));
+        let ready = format!("ready after {:.1} s", begun.elapsed().as_secs_f64());
+        match degraded(options).await {
+            None => say(&ready),
+            Some(what) => say(&format!("{ready}, but {what}")),
+        }
         welcome(options, screen);
         std::future::pending::<Result<(), Box<dyn Error>>>().await
     };
     let result = tokio::select! {
         result = serve => result,
         () = received(&mut signals) => Ok(()),
+        Some(service) = misconfigured.recv() => {
+            Err(format!("{service} cannot use its environment; its line above says what is wrong with it").into())
+        }
         () = keep_broker => Ok(()),
     };
 
@@ -94,18 +106,19 @@ struct Running {
 impl Running {
     fn start(
         options: &Options,
-        host: &str,
+        host: IpAddr,
         data: &Path,
         broker: &Broker,
         screen: Screen,
         ends: &[Arc<AtomicU32>; 3],
+        misconfigured: mpsc::UnboundedSender<Service>,
     ) -> Result<Self, Box<dyn Error>> {
         let warren = env::current_exe()?;
         let keeper = |service: Service| Keeper {
             service,
             warren: warren.clone(),
             environment: vec![
-                ("HOST", host.to_owned()),
+                ("HOST", host.to_string()),
                 ("PORT", options.port(service).to_string()),
                 ("ADMIN_PORT", options.admin_port.to_string()),
                 ("AMQP_URL", broker.url.clone()),
@@ -116,6 +129,7 @@ impl Running {
             ],
             screen,
             ends: Arc::clone(&ends[service as usize]),
+            misconfigured: misconfigured.clone(),
         };
 
         let (drain_services, is_draining) = watch::channel(false);
@@ -138,8 +152,17 @@ impl Running {
     }
 }
 
+/// The address that the services listen on, from `HOST`.
+fn host() -> Result<IpAddr, String> {
+    let host = env::var("HOST").unwrap_or_default();
+    match host.trim() {
+        "" => Ok(Ipv4Addr::LOCALHOST.into()),
+        host => host.parse().map_err(|_| format!("HOST must be an IP address, not {host:?}")),
+    }
+}
+
 /// Finds out before anything starts whether every port can be had.
-fn check_ports(options: &Options, host: &str) -> Result<(), Box<dyn Error>> {
+fn check_ports(options: &Options, host: IpAddr) -> Result<(), Box<dyn Error>> {
     let ports = options.ports();
     for (index, (port, option, what)) in ports.into_iter().enumerate() {
         if let Some((_, other, _)) = ports[..index].iter().find(|(other, ..)| *other == port) {
@@ -188,6 +211,38 @@ async fn wait_ready(options: &Options, ends: &[Arc<AtomicU32>; 3]) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Says which services serve with something missing, and what, where that does not pass at once.
+async fn degraded(options: &Options) -> Option<String> {
+    let begun = Instant::now();
+    loop {
+        let mut services = Vec::new();
+        for service in Service::ALL {
+            let http = Http::new(format!("http://127.0.0.1:{}", options.port(service)));
+            let answer = http.get("/health/ready").deadline(Duration::from_secs(1)).send().await;
+            services.extend(answer.ok().and_then(|answer| Some((service, reasons(&answer.body)?))));
+        }
+        // That the gateway hears of the others' state a little later is no state of the system.
+        let own = services.iter().any(|(service, _)| *service != Service::Gateway);
+        services.retain(|(service, _)| !own || *service != Service::Gateway);
+        if services.is_empty() {
+            return None;
+        }
+        if begun.elapsed() >= SETTLED {
+            let each = services.iter().map(|(service, why)| format!("{service} is degraded: {why}"));
+            return Some(each.collect::<Vec<_>>().join(", and "));
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What is missing, from an answer of `/health/ready`; `None` where nothing is.
+fn reasons(body: &[u8]) -> Option<String> {
+    let readiness: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let reasons: Vec<_> =
+        readiness["reasons"].as_array()?.iter().filter_map(|reason| reason.as_str()).collect();
+    (!reasons.is_empty()).then(|| reasons.join(", "))
 }
 
 fn welcome(options: &Options, screen: Screen) {
