@@ -15,10 +15,7 @@ pub mod upstream;
 
 use std::process::ExitCode;
 
-use common::{config::Environment, http, telemetry};
-
-/// Exit code of a process whose environment makes no sense (`EX_CONFIG` of BSD's sysexits).
-const MISCONFIGURED: u8 = 78;
+use common::{config::Environment, http, service::MISCONFIGURED, telemetry};
 
 /// Runs the gateway until it is told to stop; with the argument `--health`, asks a running one how it is.
 pub fn run() -> ExitCode {
