@@ -307,11 +307,15 @@ async fn stop(
 /// Waits until no event is left in the outbox, as far as the broker is there to take them.
 async fn flush(repository: &RepositoryHandle, broker: &Handle<BrokerActor>) {
     let end = Instant::now() + FLUSH_DEADLINE;
-    while broker.is_healthy() && Instant::now() < end {
-        match repository.read(PendingEvents { after: 0, limit: 1 }).await {
-            Ok(rows) if rows.is_empty() => return,
-            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+    loop {
+        let left = repository.read(PendingEvents { after: 0, limit: 1 }).await;
+        if left.is_ok_and(|rows| rows.is_empty()) {
+            return;
         }
+        if !broker.is_healthy() || Instant::now() >= end {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     log::info!("event=outbox_not_flushed");
 }

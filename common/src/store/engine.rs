@@ -35,8 +35,18 @@ const OUTBOX_LAST: TableDefinition<(), u64> = TableDefinition::new("outbox_last"
 #[derive(Clone)]
 pub(super) struct Engine {
     database: Arc<Database>,
-    pending: Arc<AtomicU64>,
+    pending: Pending,
     last: Arc<AtomicU64>,
+}
+
+/// Counts the events that wait for the broker. Clones share the count, and keep no file open.
+#[derive(Clone)]
+pub(super) struct Pending(Arc<AtomicU64>);
+
+impl Pending {
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Engine {
@@ -69,14 +79,18 @@ impl Engine {
         transaction.commit().map_err(io)?;
         Ok(Self {
             database: Arc::new(database),
-            pending: Arc::new(AtomicU64::new(pending)),
+            pending: Pending(Arc::new(AtomicU64::new(pending))),
             last: Arc::new(AtomicU64::new(last)),
         })
     }
 
     /// Events that wait for the broker.
     pub(super) fn pending(&self) -> u64 {
-        self.pending.load(Ordering::Relaxed)
+        self.pending.count()
+    }
+
+    pub(super) fn pending_events(&self) -> Pending {
+        self.pending.clone()
     }
 
     /// A consistent view of the last commit.
@@ -111,7 +125,7 @@ impl Engine {
                 transaction.open_table(OUTBOX_LAST).map_err(io)?.insert((), last_after).map_err(io)?;
             }
             transaction.commit().map_err(io)?;
-            self.pending.store(pending_after, Ordering::Relaxed);
+            self.pending.0.store(pending_after, Ordering::Relaxed);
             self.last.store(last_after, Ordering::Relaxed);
         }
         Ok(enqueued)

@@ -38,6 +38,7 @@ const SWEEP_AGAIN: Duration = Duration::from_millis(100);
 
 /// Owns a service's store and is the only one to change it.
 pub struct Repository {
+    // Before the writer, which is to be the last that has the file open.
     engine: Engine,
     writer: Writer,
     totals: Arc<Totals>,

@@ -1,4 +1,11 @@
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -159,6 +166,27 @@ async fn what_was_answered_is_there_after_the_store_is_opened_again() {
     assert_eq!(get(&engine, "a"), Some(thing("a")));
     assert_eq!(pending(&engine), ["a"]);
     assert_eq!(engine.pending(), 1);
+}
+
+#[actix::test]
+async fn a_panic_closes_the_file_so_that_it_needs_no_repair() {
+    let folder = Folder::new();
+    let (engine, writer) = open(&config(&folder));
+    writer.submit(Make("a")).await.expect("the store writes").expect("the id is free");
+
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        // The engine is dropped before the writer, as the repository drops them.
+        let (_writer, _engine) = (writer, engine);
+        panic!("on purpose");
+    }));
+
+    assert!(panicked.is_err());
+    let repaired = Arc::new(AtomicBool::new(false));
+    let noted = repaired.clone();
+    let mut builder = redb::Database::builder();
+    builder.set_repair_callback(move |_| noted.store(true, Ordering::Relaxed));
+    builder.open(folder.0.join("test.redb")).expect("the file opens");
+    assert!(!repaired.load(Ordering::Relaxed), "the whole file was read");
 }
 
 #[actix::test]

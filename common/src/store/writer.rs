@@ -10,7 +10,10 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{Command, Importance, Shortage, StoreConfig, StoreError, StoreKind, Transaction, engine::Engine};
+use super::{
+    Command, Importance, Shortage, StoreConfig, StoreError, StoreKind, Transaction,
+    engine::{Engine, Pending},
+};
 
 /// Most commands in one commit: enough to spread the wait for the disk, few enough to answer soon.
 const BATCH: usize = 512;
@@ -26,6 +29,10 @@ pub(super) struct Committed {
 }
 
 /// The way to the writer thread; dropping it ends the thread and waits for it.
+///
+/// Only the thread keeps the file open. So where a panic drops everything else, the file is still closed by a
+/// thread that does not unwind; redb leaves a file that is closed while unwinding to be repaired, which means
+/// reading all of it.
 pub(super) struct Writer {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -52,7 +59,7 @@ impl Writer {
         failed: impl FnOnce(StoreError) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let (jobs, incoming) = mpsc::channel();
-        let room = Room::new(config, engine.clone(), shortage);
+        let room = Room::new(config, engine.pending_events(), shortage);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
@@ -162,18 +169,18 @@ struct Room {
     folder: Option<PathBuf>,
     reserve_bytes: u64,
     outbox_limit: u64,
-    engine: Engine,
+    pending: Pending,
     shortage: Shortage,
 }
 
 impl Room {
-    fn new(config: &StoreConfig, engine: Engine, shortage: Shortage) -> Self {
+    fn new(config: &StoreConfig, pending: Pending, shortage: Shortage) -> Self {
         let on_disk = config.kind == StoreKind::Redb;
         Self {
             folder: on_disk.then(|| config.folder.clone()),
             reserve_bytes: config.reserve_bytes,
             outbox_limit: config.outbox_limit,
-            engine,
+            pending,
             shortage,
         }
     }
@@ -185,7 +192,7 @@ impl Room {
         if importance == Importance::Upkeep {
             return Ok(());
         }
-        if importance == Importance::Request && self.engine.pending() >= self.outbox_limit {
+        if importance == Importance::Request && self.pending.count() >= self.outbox_limit {
             return Err(StoreError::OutboxFull);
         }
         let Some(folder) = &self.folder else { return Ok(()) };
