@@ -105,7 +105,9 @@ impl Engine {
         now: Timestamp,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<u64, StoreError> {
-        let transaction = self.database.begin_write().map_err(io)?;
+        let mut transaction = self.database.begin_write().map_err(io)?;
+        // About 0.2 ms a commit, so that opening after a `kill -9` takes milliseconds however much is stored.
+        transaction.set_quick_repair(true);
         let (pending, last) = (self.pending(), self.last.load(Ordering::Relaxed));
         let mut running = Transaction {
             transaction: &transaction,
