@@ -1,7 +1,7 @@
 //! The harness of the system's tests: the whole system in child processes, on free ports, with a real RabbitMQ.
 //!
 //! A test starts a [`System`], does to it what the world might do, and ends with [`System::finish`], which checks what
-//! must hold after every story: the outboxes are empty, no event is dead that was not meant to be, and each process ends
+//! must hold after every story: the outboxes are empty, no dead letter is left (a test that makes some takes them away), and each process ends
 //! in good order. When a test fails, its data is kept and the end of each log is printed.
 //!
 //! Tests share one RabbitMQ node and are kept apart by virtual hosts. A test that harms its broker has its own
@@ -24,6 +24,3 @@ pub use setup::{DeadLetters, Setup};
 
 mod system;
 pub use system::System;
-
-mod load;
-pub use load::{Attempt, Load, Plan, Report};

@@ -1,6 +1,6 @@
 //! The running system, and what must hold at the end of every test.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -28,7 +28,6 @@ pub struct System {
     /// The broker of this system, and the virtual host in it.
     pub amqp_url: String,
     dead_letters: DeadLetters,
-    expected_dead_letters: AtomicU32,
     leaves_outbox: AtomicBool,
     is_finished: bool,
     /// Last, so that it goes when the processes in it are gone.
@@ -52,7 +51,6 @@ impl System {
             api,
             amqp_url,
             dead_letters,
-            expected_dead_letters: AtomicU32::new(0),
             leaves_outbox: AtomicBool::new(false),
             is_finished: false,
             folder,
@@ -76,11 +74,6 @@ impl System {
     /// Where its data and logs are.
     pub fn folder(&self) -> &Folder {
         &self.folder
-    }
-
-    /// Declares how many dead letters this test leaves in `events.dead`.
-    pub fn expect_dead_letters(&self, count: u32) {
-        self.expected_dead_letters.store(count, Ordering::Relaxed);
     }
 
     /// Declares that this test ends without its broker: the outboxes may hold events, and dead letters are not counted.
@@ -116,14 +109,13 @@ impl System {
     ///
     /// # Panics
     ///
-    /// When an event still waits in an outbox, when dead letters are not as many as declared, or when a process that
+    /// When an event still waits in an outbox, when a dead letter is left, or when a process that
     /// runs does not exit with 0 on SIGTERM.
     pub async fn finish(mut self) {
         if !self.leaves_outbox.load(Ordering::Relaxed) {
             self.wait_outboxes_empty().await;
-            let expected = self.expected_dead_letters.load(Ordering::Relaxed);
             let count = async || (self.dead_letters)(self.amqp_url.clone()).await;
-            eventually_equal(SETTLE, "letters in events.dead", expected, count).await;
+            eventually_equal(SETTLE, "letters in events.dead", 0, count).await;
         }
 
         let ends = self
