@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use common::{config::Environment, http::HttpConfig};
 
-use crate::{proxy::ProxyConfig, upstream::UpstreamConfig};
+use crate::{proxy::ProxyConfig, upstream::old::UpstreamConfig};
 
 /// Everything that the gateway is told.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 
 use common::http::RouteLabel;
 
-use crate::upstream::Endpoint;
+use crate::upstream::old::Endpoint;
 
 /// One line of the table.
 #[derive(Clone, Debug)]

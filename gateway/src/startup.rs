@@ -24,7 +24,7 @@ use crate::{
     proxy::ProxyActor,
     routes::{self, Front},
     routing::{Route, Table},
-    upstream::{Endpoint, Health, HealthCheck, UpstreamConfig},
+    upstream::old::{Endpoint, Health, HealthCheck, UpstreamConfig},
 };
 
 /// Runs a gateway until a signal ends it.

@@ -1,22 +1,42 @@
 use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
+    net::SocketAddr,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use http::{
-    Uri,
-    uri::{Authority, Scheme},
-};
 use serde::Serialize;
 
-/// One place where a service listens.
+use super::{
+    BreakerSettings, UpstreamUrl,
+    breaker::{Breaker, Gate},
+};
+
+/// The share of an endpoint that just came back, in percent of its full one.
+const FIRST_SHARE: u64 = 10;
+
+/// One address at which a service listens. It lives as long as its URL is in the settings and its name leads to
+/// this address; one that comes back after that is another endpoint.
 #[derive(Debug)]
 pub struct Endpoint {
-    name: &'static str,
-    authority: Authority,
-    base_path: String,
+    id: EndpointId,
+    url: UpstreamUrl,
+    address: SocketAddr,
+    born: Instant,
+    in_flight: AtomicU64,
+    /// What is read of the breaker without its lock.
+    gate: AtomicU64,
+    breaker: Mutex<Breaker>,
+    /// What is read of the health without its lock.
+    unready: AtomicBool,
     health: Mutex<Health>,
 }
+
+/// Names one endpoint in its process, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointId(u64);
 
 /// What was heard last of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,84 +52,143 @@ pub enum Health {
     Unready(String),
 }
 
+impl Health {
+    /// Whether it serves.
+    pub fn is_well(&self) -> bool {
+        matches!(self, Self::Ready | Self::Degraded(_))
+    }
+}
+
 impl Endpoint {
-    /// Reads `http://host[:port][/path]`.
-    ///
-    /// # Errors
-    /// When it is anything else.
-    pub fn parse(name: &'static str, url: &str) -> Result<Self, InvalidEndpoint> {
-        let uri: Uri = url.parse().map_err(|_| InvalidEndpoint)?;
-        let parts = uri.into_parts();
-        let authority = parts.authority.ok_or(InvalidEndpoint)?;
-        let path = parts.path_and_query.ok_or(InvalidEndpoint)?;
-        let plain = parts.scheme == Some(Scheme::HTTP)
-            && !authority.as_str().contains('@')
-            && !authority.host().is_empty()
-            && path.query().is_none();
-        if !plain {
-            return Err(InvalidEndpoint);
-        }
-        let base_path = path.path().trim_end_matches('/').to_owned();
-        Ok(Self { name, authority, base_path, health: Mutex::new(Health::Unknown) })
+    pub(super) fn new(url: UpstreamUrl, address: SocketAddr, breaker: BreakerSettings, now: Instant) -> Self {
+        static LAST_ID: AtomicU64 = AtomicU64::new(0);
+        let endpoint = Self {
+            id: EndpointId(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1),
+            url,
+            address,
+            born: now,
+            in_flight: AtomicU64::new(0),
+            gate: AtomicU64::new(0),
+            breaker: Mutex::new(Breaker::new(breaker, now)),
+            unready: AtomicBool::new(false),
+            health: Mutex::new(Health::Unknown),
+        };
+        endpoint.show_gate(Gate::Closed { returned: None });
+        endpoint
     }
 
-    /// The service's name.
-    pub fn name(&self) -> &'static str {
-        self.name
+    /// Its name in this process.
+    pub fn id(&self) -> EndpointId {
+        self.id
     }
 
-    /// Host and port.
-    pub fn authority(&self) -> &Authority {
-        &self.authority
+    /// Where to connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Host and port as `Host` carries them.
+    pub fn authority(&self) -> &str {
+        &self.url.authority
     }
 
     /// What every path there starts with; empty, or starts with a slash and does not end with one.
     pub fn base_path(&self) -> &str {
-        &self.base_path
+        &self.url.base_path
     }
 
-    /// Returns what was heard last.
+    /// How many requests are on their way to it.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// What was heard last.
     pub fn health(&self) -> Health {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.health).clone()
     }
 
-    pub(super) fn heard(&self, health: Health) {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    pub(super) fn url(&self) -> &UpstreamUrl {
+        &self.url
     }
-}
 
-/// The text is no endpoint; completes the sentence "NAME must be …".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidEndpoint;
-
-impl fmt::Display for InvalidEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a URL such as http://host:3001")
+    pub(super) fn begin(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
-}
 
-impl std::error::Error for InvalidEndpoint {}
+    pub(super) fn end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Writes down what was heard; returns what had been heard before.
+    pub(super) fn heard(&self, health: Health) -> Health {
+        self.unready.store(matches!(health, Health::Unready(_)), Ordering::Relaxed);
+        std::mem::replace(&mut *lock(&self.health), health)
+    }
 
-    #[test]
-    fn an_endpoint_is_a_plain_url() {
-        let endpoint = Endpoint::parse("users", "http://users:3001/base/").expect("a sound URL");
+    pub(super) fn is_unready(&self) -> bool {
+        self.unready.load(Ordering::Relaxed)
+    }
 
-        assert_eq!(endpoint.authority().as_str(), "users:3001");
-        assert_eq!(endpoint.base_path(), "/base");
-        for url in [
-            "",
-            "users:3001",
-            "https://users:3001",
-            "http://me@users:3001",
-            "http://u?x",
-            "/users",
-            "http://",
-        ] {
-            assert!(Endpoint::parse("users", url).is_err(), "{url}");
+    /// Changes the breaker, and shows everybody its gate.
+    pub(super) fn breaker<T>(&self, change: impl FnOnce(&mut Breaker) -> T) -> T {
+        let mut breaker = lock(&self.breaker);
+        let before = breaker.gate();
+        let changed = change(&mut breaker);
+        let after = breaker.gate();
+        if after != before {
+            self.show_gate(after);
+        }
+        changed
+    }
+
+    /// Whether, and from when, requests may pass; takes no lock.
+    pub(super) fn gate(&self) -> Gate {
+        let shown = self.gate.load(Ordering::Relaxed);
+        let at = self.born + Duration::from_nanos(shown >> 2);
+        match shown & 0b11 {
+            CLOSED => Gate::Closed { returned: (shown != CLOSED).then_some(at) },
+            OPEN => Gate::Open { until: at },
+            _ => Gate::Probing,
         }
     }
+
+    /// Its share in percent of its full one: less while it has only just come back.
+    pub(super) fn weight(&self, slow_return: Duration, now: Instant) -> u64 {
+        match self.gate() {
+            Gate::Closed { returned: None } => 100,
+            Gate::Closed { returned: Some(at) } => weight(now.saturating_duration_since(at), slow_return),
+            Gate::Open { .. } | Gate::Probing => 0,
+        }
+    }
+
+    fn show_gate(&self, gate: Gate) {
+        // 62 bits of nanoseconds are 146 years.
+        let at = |at: Instant| (at.saturating_duration_since(self.born).as_nanos() as u64) << 2;
+        let shown = match gate {
+            Gate::Closed { returned: None } => CLOSED,
+            // At least one nanosecond, to be told from never.
+            Gate::Closed { returned: Some(returned) } => at(returned).max(1 << 2) | CLOSED,
+            Gate::Open { until } => at(until) | OPEN,
+            Gate::Probing => PROBING,
+        };
+        self.gate.store(shown, Ordering::Relaxed);
+    }
+}
+
+const CLOSED: u64 = 0;
+const OPEN: u64 = 1;
+const PROBING: u64 = 2;
+
+/// Rises in a line from [`FIRST_SHARE`] to 100.
+fn weight(since_return: Duration, slow_return: Duration) -> u64 {
+    if since_return >= slow_return {
+        return 100;
+    }
+    let rise = since_return.as_nanos() * u128::from(100 - FIRST_SHARE) / slow_return.as_nanos();
+    FIRST_SHARE + rise as u64
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while the lock is held leaves whole values behind.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

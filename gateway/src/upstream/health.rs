@@ -1,4 +1,7 @@
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use common::{
@@ -6,26 +9,29 @@ use common::{
     supervision::Observe,
     telemetry::trace::Origin,
 };
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde::{Deserialize, Serialize};
 
-use super::{Endpoint, Health};
+use super::{Endpoint, Health, Upstream, UpstreamState, Upstreams, resolve::resolve_for_ever};
 
 /// How long an endpoint may take to say how it is.
 const DEADLINE: Duration = Duration::from_secs(1);
+/// An endpoint that is not ready is asked so many times as often, to be used again soon.
+const OFTEN: u32 = 4;
 
-/// Asks every endpoint for `/health/ready`, again and again.
+/// Finds the endpoints of every upstream and asks each how it is, again and again.
 #[derive(Debug)]
 pub struct HealthCheck {
-    endpoints: Vec<Arc<Endpoint>>,
-    every: Duration,
+    upstreams: Upstreams,
     client: Client,
 }
 
 impl HealthCheck {
-    /// Asks `endpoints`, with a pause of `every` in between.
-    pub fn new(endpoints: Vec<Arc<Endpoint>>, every: Duration) -> Self {
-        Self { endpoints, every, client: Client::new(ClientConfig::default()) }
+    /// Looks after `upstreams`.
+    pub fn new(upstreams: Upstreams) -> Self {
+        // A kept connection would say nothing about whether a new one comes about.
+        let client = Client::new(ClientConfig { idle_most: 0, ..ClientConfig::default() });
+        Self { upstreams, client }
     }
 }
 
@@ -33,28 +39,58 @@ impl Actor for HealthCheck {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        let asking = ask_for_ever(self.endpoints.clone(), self.client.clone(), self.every);
-        context.spawn(asking.into_actor(self).map(|never, _, _| match never {}));
+        let watching = watch_all(self.upstreams.clone(), self.client.clone());
+        context.spawn(watching.into_actor(self).map(|never, _, _| match never {}));
     }
 }
 
-async fn ask_for_ever(endpoints: Vec<Arc<Endpoint>>, client: Client, every: Duration) -> Infallible {
+async fn watch_all(upstreams: Upstreams, client: Client) -> Infallible {
     loop {
-        join_all(endpoints.iter().map(|endpoint| ask(endpoint, &client))).await;
-        tokio::time::sleep(every).await;
+        let all = upstreams.all();
+        // Other settings start everything anew, which is simple, and as rare as they are.
+        tokio::select! {
+            _ = join_all(all.iter().map(|upstream| watch(upstream, &client))) => {}
+            () = upstreams.changed() => continue,
+        }
+        // Only where there is no upstream at all.
+        upstreams.changed().await;
     }
 }
 
-async fn ask(endpoint: &Endpoint, client: &Client) {
-    let url = format!("http://{}{}/health/ready", endpoint.authority(), endpoint.base_path());
-    let heard = match client.get(&url, &Origin::fresh(), DEADLINE).await {
+async fn watch(upstream: &Upstream, client: &Client) {
+    let names = upstream.names();
+    join(join_all(names.iter().map(|url| resolve_for_ever(upstream, url))), ask_all(upstream, client)).await;
+}
+
+async fn ask_all(upstream: &Upstream, client: &Client) -> Infallible {
+    loop {
+        let endpoints = upstream.endpoints();
+        tokio::select! {
+            _ = join_all(endpoints.iter().map(|endpoint| ask_for_ever(upstream, endpoint, client))) => {}
+            () = upstream.endpoints_changed() => continue,
+        }
+        // Only where there is no endpoint at all.
+        upstream.endpoints_changed().await;
+    }
+}
+
+async fn ask_for_ever(upstream: &Upstream, endpoint: &Endpoint, client: &Client) -> Infallible {
+    loop {
+        let settings = upstream.settings();
+        let began = Instant::now();
+        let health = ask(endpoint, &settings.health_path, client).await;
+        let pause = if health.is_well() { settings.health_every } else { settings.health_every / OFTEN };
+        upstream.heard(endpoint, health, began, Instant::now());
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn ask(endpoint: &Endpoint, path: &str, client: &Client) -> Health {
+    let url = format!("http://{}{}{path}", endpoint.address(), endpoint.base_path());
+    match client.get(&url, &Origin::fresh(), DEADLINE).await {
         Ok(answer) if answer.status.is_success() => served(&answer.body),
         Ok(answer) => Health::Unready(format!("answers {}", answer.status.as_u16())),
         Err(error) => Health::Unready(error.to_string()),
-    };
-    if heard != endpoint.health() {
-        log::info!("event=upstream_health upstream={} health={heard:?}", endpoint.name());
-        endpoint.heard(heard);
     }
 }
 
@@ -75,15 +111,16 @@ fn served(body: &[u8]) -> Health {
 /// What [`HealthCheck`] shows of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HealthCheckState {
-    /// What was heard last, by service.
-    pub upstreams: Vec<(&'static str, Health)>,
+    /// Every upstream, in the order of the settings.
+    pub upstreams: Vec<UpstreamState>,
 }
 
 impl Handler<Observe> for HealthCheck {
     type Result = actix::MessageResult<Observe>;
 
     fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
-        let upstreams = self.endpoints.iter().map(|endpoint| (endpoint.name(), endpoint.health())).collect();
+        let now = Instant::now();
+        let upstreams = self.upstreams.all().iter().map(|upstream| upstream.observe(now)).collect();
         Observe::answer::<Self>(&HealthCheckState { upstreams })
     }
 }

@@ -1,17 +1,40 @@
-//! The services behind the gateway: where they are and how they are.
+//! The services behind the gateway: where they are, how they are, and which place takes the next request.
 //!
-//! Each is one [`Endpoint`]. [`HealthCheck`] asks them whether they are ready, so that the gateway's own
-//! readiness can name the one that is not.
+//! Each service is one [`Upstream`] with an [`Endpoint`] for every address at which it listens. Workers ask it
+//! for a [`Choice`] and tell that how the exchange went; an endpoint that keeps failing is left alone for a
+//! while. [`HealthCheck`] finds the addresses behind the names and asks each endpoint whether it is ready.
 //!
 //! - *Owns*: the client that asks.
 //! - *Receives*: nothing but the question how it is.
 //! - *Sends*: nothing; it writes down in each endpoint what it heard.
-//! - *When it fails*: the endpoints keep what was heard last; the next generation asks at once.
+//! - *When it fails*: the endpoints stay, with what was heard last; the next generation asks at once.
 
 mod config;
-mod endpoint;
-mod health;
 
-pub use config::UpstreamConfig;
-pub use endpoint::{Endpoint, Health, InvalidEndpoint};
+mod upstreams;
+
+mod upstream;
+
+mod choice;
+mod endpoint;
+mod failure;
+
+mod breaker;
+mod window;
+
+mod budget;
+
+mod health;
+mod resolve;
+
+mod metrics;
+
+pub mod old;
+
+pub use choice::{Choice, Unavailable, UnavailableReason};
+pub use config::{BreakerSettings, UpstreamSettings, UpstreamUrl};
+pub use endpoint::{Endpoint, EndpointId, Health};
+pub use failure::EndpointFailure;
 pub use health::{HealthCheck, HealthCheckState};
+pub use upstream::{Admitted, EndpointState, Upstream, UpstreamState};
+pub use upstreams::Upstreams;
