@@ -13,6 +13,8 @@ pub mod policy;
 
 mod routes;
 
+pub mod guard;
+
 pub mod proxy;
 pub mod upstream;
 
