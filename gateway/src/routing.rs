@@ -8,89 +8,100 @@ use std::{fmt, sync::Arc};
 
 use common::http::RouteLabel;
 
-use crate::upstream::old::Endpoint;
+use crate::{
+    settings::{RouteSettings, Settings},
+    upstream::{Upstream, Upstreams},
+};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// What the public path starts with, such as `/api/users`.
-    prefix: &'static str,
-    /// What the service's path starts with instead, such as `/users`.
-    target: &'static str,
-    endpoint: Arc<Endpoint>,
-    label: RouteLabel,
+    /// What the table says of it.
+    pub settings: RouteSettings,
+    /// Who answers.
+    pub upstream: Arc<Upstream>,
+    /// What the route is called in metrics.
+    pub label: RouteLabel,
 }
 
 impl Route {
-    /// Answers what starts with `prefix` by asking `endpoint` for the same under `target`.
-    pub fn new(prefix: &'static str, target: &'static str, endpoint: Arc<Endpoint>) -> Self {
-        Self { prefix, target, endpoint, label: RouteLabel::from(format!("{prefix}/*")) }
+    fn new(settings: RouteSettings, upstream: Arc<Upstream>) -> Self {
+        let label = RouteLabel::from(format!("{}/*", settings.path));
+        Self { settings, upstream, label }
     }
 
-    /// Who answers.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
-    /// What the route is called in metrics.
-    pub fn label(&self) -> &RouteLabel {
-        &self.label
-    }
-
-    /// Returns the path and query to ask the service for. Nothing is decoded or encoded on the way.
+    /// Appends the path and query to ask the service for, without an endpoint's base path. Nothing is decoded or
+    /// encoded on the way.
     ///
     /// # Errors
     /// When the path could lead out of the route.
-    pub fn forward(&self, path: &str, query: Option<&str>) -> Result<String, UnsafePath> {
-        let rest = rest_of(path, self.prefix).ok_or(UnsafePath)?;
-        if rest.split('/').any(is_unsafe) {
+    pub fn forward(&self, path: &str, query: Option<&str>, asked: &mut String) -> Result<(), UnsafePath> {
+        let rest = rest_of(path, &self.settings.path).ok_or(UnsafePath)?;
+        if climbs(rest) {
             return Err(UnsafePath);
         }
-        let base = self.endpoint.base_path();
-        let query_len = query.map_or(0, |query| query.len() + 1);
-        let mut asked = String::with_capacity(base.len() + self.target.len() + rest.len() + query_len);
-        asked.push_str(base);
-        asked.push_str(self.target);
+        asked.push_str(&self.settings.target);
         asked.push_str(rest);
         if let Some(query) = query {
             asked.push('?');
             asked.push_str(query);
         }
-        Ok(asked)
+        Ok(())
     }
 
     /// Returns the public name of what the service calls `location`, or `None` where it is none of this route's.
-    pub fn backward(&self, location: &str) -> Option<String> {
-        let path = match location.strip_prefix("http://") {
-            Some(absolute) => absolute.strip_prefix(self.endpoint.authority().as_str())?,
-            None => location,
-        };
-        let path = path.strip_prefix(self.endpoint.base_path())?;
-        let end = path.find(['?', '#']).unwrap_or(path.len());
-        rest_of(&path[..end], self.target)?;
-        Some(format!("{}{}", self.prefix, &path[self.target.len()..]))
+    fn backward(&self, location: &str) -> Option<String> {
+        self.upstream.endpoints().iter().find_map(|endpoint| {
+            let path = match location.strip_prefix("http://") {
+                Some(absolute) => absolute.strip_prefix(endpoint.authority())?,
+                None => location,
+            };
+            let path = path.strip_prefix(endpoint.base_path())?;
+            let end = path.find(['?', '#']).unwrap_or(path.len());
+            rest_of(&path[..end], &self.settings.target)?;
+            Some(format!("{}{}", self.settings.path, &path[self.settings.target.len()..]))
+        })
+    }
+
+    /// Whether the call needs no token. A path that is public to GET is so to HEAD, too.
+    pub fn is_public(&self, method: &str, path: &str) -> bool {
+        let method = if method == "HEAD" { "GET" } else { method };
+        self.settings.public.iter().any(|call| call.method == method && call.path == path)
     }
 }
 
-/// Every route, the longest prefix first.
+/// Every route, the longest path first.
 #[derive(Clone, Debug)]
 pub struct Table(Vec<Route>);
 
 impl Table {
-    /// Puts `routes` in order.
-    pub fn new(mut routes: Vec<Route>) -> Self {
-        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+    /// Puts the routes of `settings` in order, and each beside its upstream.
+    pub fn new(settings: &Settings, upstreams: &Upstreams) -> Self {
+        let route = |route: &RouteSettings| Some(Route::new(route.clone(), upstreams.get(&route.upstream)?));
+        let mut routes: Vec<_> = settings.routes.iter().filter_map(route).collect();
+        routes.sort_by_key(|route| std::cmp::Reverse(route.settings.path.len()));
         Self(routes)
     }
 
-    /// Returns the route that answers `path`, as it came over the wire.
-    pub fn find(&self, path: &str) -> Option<&Route> {
-        self.0.iter().find(|route| rest_of(path, route.prefix).is_some())
+    /// Returns the number of the route that answers `path`, as it came over the wire.
+    pub fn find(&self, path: &str) -> Option<usize> {
+        self.0.iter().position(|route| rest_of(path, &route.settings.path).is_some())
     }
 
-    /// Returns the public name of what a service calls `location`, asking the route that it answered first.
-    pub fn backward(&self, answered: &Route, location: &str) -> Option<String> {
-        answered.backward(location).or_else(|| self.0.iter().find_map(|route| route.backward(location)))
+    /// The route of this number.
+    pub fn route(&self, number: usize) -> &Route {
+        &self.0[number]
+    }
+
+    /// Every route, in the order in which they are tried.
+    pub fn routes(&self) -> &[Route] {
+        &self.0
+    }
+
+    /// Returns the public name of what a service calls `location`, asking the route first that it answered.
+    pub fn backward(&self, answered: usize, location: &str) -> Option<String> {
+        let first = self.0.get(answered);
+        first.into_iter().chain(&self.0).find_map(|route| route.backward(location))
     }
 }
 
@@ -109,6 +120,15 @@ impl std::error::Error for UnsafePath {}
 /// Returns what follows `prefix`, where that ends at the end of a segment.
 fn rest_of<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether some service could find its way out of the route by what follows the route's own path.
+fn climbs(rest: &str) -> bool {
+    if memchr::memchr3(b'%', b'\\', b';', rest.as_bytes()).is_some() {
+        return rest.split('/').any(is_unsafe);
+    }
+    // Written plainly, as nearly all are.
+    rest.split('/').any(|segment| matches!(segment, "." | "..") || segment.bytes().any(|b| b.is_ascii_control()))
 }
 
 /// Whether some service could take the segment for a dot segment or for several segments.
@@ -157,19 +177,45 @@ fn hex(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use common::telemetry::metrics::Registry;
+
     use super::*;
+    use crate::settings::UpstreamSettings;
 
     fn table() -> Table {
-        let endpoint = |url: &str| Arc::new(Endpoint::parse("test", url).expect("a sound URL"));
-        Table::new(vec![
-            Route::new("/api/users", "/users", endpoint("http://users:3001")),
-            Route::new("/api/users/export", "/exports", endpoint("http://users:3001/base")),
-            Route::new("/api/orders", "/orders", endpoint("http://orders:3002")),
-        ])
+        let defaults = Settings::default();
+        let route = |path: &str, target: &str, upstream: &str| RouteSettings {
+            path: path.to_owned(),
+            target: target.to_owned(),
+            upstream: upstream.to_owned(),
+            ..defaults.routes[0].clone()
+        };
+        let upstream = |name: &str, url: &str| UpstreamSettings {
+            urls: vec![url.parse().expect("a sound URL")],
+            ..UpstreamSettings::new(name)
+        };
+        let settings = Settings {
+            upstreams: vec![
+                upstream("users", "http://127.0.0.1:3001"),
+                upstream("exports", "http://127.0.0.1:3001/base"),
+                upstream("orders", "http://127.0.0.1:3002"),
+            ],
+            routes: vec![
+                route("/api/users", "/users", "users"),
+                route("/api/users/export", "/exports", "exports"),
+                route("/api/orders", "/orders", "orders"),
+            ],
+            ..Settings::default()
+        };
+        let upstreams = Upstreams::new(&mut Registry::default());
+        upstreams.apply(&settings.upstreams);
+        Table::new(&settings, &upstreams)
     }
 
     fn forward(path: &str) -> Option<Result<String, UnsafePath>> {
-        table().find(path).map(|route| route.forward(path, None))
+        let (table, mut asked) = (table(), String::new());
+        let route = table.route(table.find(path)?);
+        Some(route.forward(path, None, &mut asked).map(|()| asked))
     }
 
     #[test]
@@ -179,8 +225,8 @@ mod tests {
             ("/api/users/", Some("/users/")),
             ("/api/users/u1", Some("/users/u1")),
             ("/api/users/exports", Some("/users/exports")),
-            ("/api/users/export", Some("/base/exports")),
-            ("/api/users/export/7", Some("/base/exports/7")),
+            ("/api/users/export", Some("/exports")),
+            ("/api/users/export/7", Some("/exports/7")),
             ("/api/orders/o1/cancel", Some("/orders/o1/cancel")),
             ("/api/usersx", None),
             ("/api/user", None),
@@ -201,12 +247,14 @@ mod tests {
     fn queries_and_escapes_are_passed_on_as_they_came() {
         let table = table();
         let path = "/api/users/J%C3%BCrgen%20x%25y;v=1";
-        let route = table.find(path).expect("the route exists");
+        let route = table.route(table.find(path).expect("the route exists"));
+        let (mut asked, mut empty) = (String::new(), String::new());
 
-        let asked = route.forward(path, Some("a=%2e%2e/&b=//..&c"));
+        assert_eq!(route.forward(path, Some("a=%2e%2e/&b=//..&c"), &mut asked), Ok(()));
+        assert_eq!(route.forward("/api/users", Some(""), &mut empty), Ok(()));
 
-        assert_eq!(asked.as_deref(), Ok("/users/J%C3%BCrgen%20x%25y;v=1?a=%2e%2e/&b=//..&c"));
-        assert_eq!(route.forward("/api/users", Some("")).as_deref(), Ok("/users?"));
+        assert_eq!(asked, "/users/J%C3%BCrgen%20x%25y;v=1?a=%2e%2e/&b=//..&c");
+        assert_eq!(empty, "/users?");
     }
 
     #[test]
@@ -270,14 +318,14 @@ mod tests {
             ("/users/u1", Some("/api/users/u1")),
             ("/users", Some("/api/users")),
             ("/users?cursor=x#end", Some("/api/users?cursor=x#end")),
-            ("http://users:3001/users/u1", Some("/api/users/u1")),
+            ("http://127.0.0.1:3001/users/u1", Some("/api/users/u1")),
             ("/orders/o1", Some("/api/orders/o1")),
-            ("http://orders:3002/orders/o1?x=/users", Some("/api/orders/o1?x=/users")),
+            ("http://127.0.0.1:3002/orders/o1?x=/users", Some("/api/orders/o1?x=/users")),
             ("/base/exports/1", Some("/api/users/export/1")),
             ("/usersx", None),
             ("http://elsewhere/users/u1", None),
-            ("http://users:30011/users/u1", None),
-            ("//users:3001/users/u1", None),
+            ("http://127.0.0.1:30011/users/u1", None),
+            ("//127.0.0.1:3001/users/u1", None),
             ("u1", None),
             ("", None),
         ] {

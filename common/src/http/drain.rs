@@ -17,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use actix_web::dev::ServerHandle;
 use socket2::Socket;
 use tokio::time::{Instant, sleep};
 
@@ -35,39 +34,42 @@ const ACCEPT: Duration = Duration::from_millis(20);
 
 /// What is open and what has happened lately on one server. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Drain(Arc<Counts>);
+pub struct Drain(Arc<Counts>);
 
 #[derive(Default)]
 struct Counts {
     draining: AtomicBool,
     open: AtomicUsize,
-    /// Connections and requests so far.
+    /// Connections so far, and requests since the drain began.
     arrivals: AtomicU64,
 }
 
 /// Counts a connection as long as it is open.
-pub(super) struct Connection(Drain);
+pub struct OpenConnection(Drain);
 
 impl Drain {
     /// Counts a new connection.
-    pub(super) fn connection(&self) -> Connection {
+    pub fn connection(&self) -> OpenConnection {
         self.0.open.fetch_add(1, Ordering::Relaxed);
         self.0.arrivals.fetch_add(1, Ordering::Relaxed);
-        Connection(self.clone())
+        OpenConnection(self.clone())
     }
 
     /// Notes a new request.
-    pub(super) fn request(&self) {
-        self.0.arrivals.fetch_add(1, Ordering::Relaxed);
+    pub fn request(&self) {
+        // Before the drain nobody asks how many there were, and all workers would write to one place.
+        if self.is_draining() {
+            self.0.arrivals.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Whether answers are to say that the connection ends.
-    pub(super) fn is_draining(&self) -> bool {
+    pub fn is_draining(&self) -> bool {
         self.0.draining.load(Ordering::Relaxed)
     }
 
     /// From now on every answer ends its connection.
-    pub(super) fn begin(&self) {
+    pub fn begin(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
     }
 
@@ -75,12 +77,12 @@ impl Drain {
     ///
     /// First it drops what asks for a connection (the client asks again after a second), then the acceptor
     /// takes those that are complete, and then the socket stops listening, so that clients are refused at once.
-    pub(super) async fn refuse_new(&self, listener: &Socket, acceptor: &ServerHandle) {
+    pub async fn refuse_new(&self, listener: &Socket, pause_accepting: impl Future<Output = ()>) {
         if let Err(error) = ignore_syn(listener) {
             log::debug!("event=syn_filter_refused error={error:?}");
         }
         sleep(ACCEPT).await;
-        acceptor.pause().await;
+        pause_accepting.await;
         sleep(TICK).await;
         // Linux ends listening so; elsewhere the socket listens until the acceptor drops it.
         if let Err(error) = listener.shutdown(Shutdown::Read) {
@@ -89,7 +91,7 @@ impl Drain {
     }
 
     /// Waits until nothing has arrived for a while, or nothing is open, but never longer than half of `deadline`.
-    pub(super) async fn quiet(&self, deadline: Duration) {
+    pub async fn quiet(&self, deadline: Duration) {
         let end = Instant::now() + QUIET_MAX.min(deadline / 2);
         let mut seen = self.arrivals();
         let mut since = Instant::now();
@@ -103,7 +105,7 @@ impl Drain {
     }
 
     /// Waits until no connection is open, at most for `deadline`; returns how many are left.
-    pub(super) async fn emptied(&self, deadline: Duration) -> usize {
+    pub async fn emptied(&self, deadline: Duration) -> usize {
         let end = Instant::now() + deadline;
         while self.open() > 0 && Instant::now() < end {
             sleep(TICK).await;
@@ -111,7 +113,8 @@ impl Drain {
         self.open()
     }
 
-    fn open(&self) -> usize {
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
         self.0.open.load(Ordering::Relaxed)
     }
 
@@ -120,7 +123,7 @@ impl Drain {
     }
 }
 
-impl Drop for Connection {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.0.open.fetch_sub(1, Ordering::Relaxed);
     }

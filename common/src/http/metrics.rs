@@ -33,10 +33,34 @@ impl HttpMetrics {
         Self { requests, durations }
     }
 
+    /// Finds where answers of `status` to `method` at `route` are counted, for those who count many of them.
+    pub fn series(&self, method: &'static str, route: &RouteLabel, status: u16) -> HttpSeries {
+        let asked = Asked { method, route: route.clone() };
+        HttpSeries {
+            duration: self.durations.get_or_create(&asked).clone(),
+            requests: self.requests.get_or_create(&Answered { asked, status }).clone(),
+        }
+    }
+
     pub(super) fn observe(&self, method: &Method, route: &RouteLabel, status: u16, took: Duration) {
         let asked = Asked { method: known(method), route: route.clone() };
         self.durations.get_or_create(&asked).observe(took.as_secs_f64());
         self.requests.get_or_create(&Answered { asked, status }).inc();
+    }
+}
+
+/// Where answers of one kind are counted.
+#[derive(Clone, Debug)]
+pub struct HttpSeries {
+    requests: Counter,
+    duration: Histogram,
+}
+
+impl HttpSeries {
+    /// Counts an answer whose head took so long.
+    pub fn observe(&self, took: Duration) {
+        self.duration.observe(took.as_secs_f64());
+        self.requests.inc();
     }
 }
 

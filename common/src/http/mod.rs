@@ -38,21 +38,24 @@ mod client;
 
 pub use access_problem::CHALLENGE;
 pub use caller::{Caller, ROLE, SUBJECT};
+/// A status code, as a [`Problem`] takes it.
+pub use actix_web::http::StatusCode;
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
+pub use drain::{Drain, OpenConnection};
 pub use fields::Fields;
 pub use healthcheck::healthcheck;
 pub use idempotency::{Carried, KeyedWrites};
 pub use internal::Internal;
 pub use json_body::JsonBody;
 pub(crate) use json_body::is_no_object;
-pub use metrics::{HttpMetrics, RouteLabel};
+pub use metrics::{HttpMetrics, HttpSeries, RouteLabel};
 pub use origin::RequestOrigin;
 pub use paging::{PageRequest, PageView};
-pub use probes::{Condition, Probes, Readiness, ReadinessStatus};
-pub use problem::{FieldError, Problem};
+pub use probes::{Condition, ProbeAnswer, Probes, Readiness, ReadinessStatus};
+pub use problem::{FieldError, Problem, RenderedProblem};
 pub use readable::readable;
-pub use server::{Routes, Server, ServerHandle};
+pub use server::{Routes, Server, ServerHandle, listening_socket};
 pub use tracking::Untouched;
 
 #[cfg(test)]

@@ -6,11 +6,18 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{HttpResponse, http::header::RETRY_AFTER, web};
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header::RETRY_AFTER},
+    web,
+};
 use serde::Serialize;
 
 /// When an orchestrator may ask an unready service again.
 const RETRY: Duration = Duration::from_secs(1);
+
+const LIVE: &str = "/health/live";
+const READY: &str = "/health/ready";
 
 /// What one part of a service says about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,15 +88,25 @@ impl Probes {
         Readiness { status, reasons: unready }
     }
 
+    /// Answers `/health/live` and `/health/ready`; `None` for any other path.
+    pub fn answer(&self, path: &str) -> Option<ProbeAnswer> {
+        match path {
+            LIVE => Some(live()),
+            READY => Some(ready(&self.readiness())),
+            _ => None,
+        }
+    }
+
     pub(super) fn configure(&self, routes: &mut web::ServiceConfig) {
         let probes = self.clone();
+        let live = || async { live().into_response() };
         let ready = move || {
-            let answer = ready(&probes.readiness());
+            let answer = ready(&probes.readiness()).into_response();
             async move { answer }
         };
         routes
-            .service(web::resource("/health/live").get(live).route(web::head().to(live)))
-            .service(web::resource("/health/ready").get(ready.clone()).route(web::head().to(ready)));
+            .service(web::resource(LIVE).get(live).route(web::head().to(live)))
+            .service(web::resource(READY).get(ready.clone()).route(web::head().to(ready)));
     }
 }
 
@@ -115,16 +132,38 @@ pub enum ReadinessStatus {
     Unready,
 }
 
-async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({ "status": "live" }))
+/// What a probe answers, as it goes over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeAnswer {
+    /// The status code: 200 or 503.
+    pub status: u16,
+    /// When to ask again, in seconds, where the answer is 503.
+    pub retry_after: Option<u64>,
+    /// The JSON.
+    pub body: Vec<u8>,
 }
 
-fn ready(readiness: &Readiness) -> HttpResponse {
-    match readiness.status {
-        ReadinessStatus::Ready | ReadinessStatus::Degraded => HttpResponse::Ok().json(readiness),
-        ReadinessStatus::Unready => {
-            HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, RETRY.as_secs())).json(readiness)
+impl ProbeAnswer {
+    fn into_response(self) -> HttpResponse {
+        let mut response = HttpResponse::build(StatusCode::from_u16(self.status).unwrap_or_default());
+        response.content_type("application/json");
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((RETRY_AFTER, seconds));
         }
+        response.body(self.body)
+    }
+}
+
+fn live() -> ProbeAnswer {
+    ProbeAnswer { status: 200, retry_after: None, body: br#"{"status":"live"}"#.to_vec() }
+}
+
+fn ready(readiness: &Readiness) -> ProbeAnswer {
+    // Strings alone always become JSON.
+    let body = serde_json::to_vec(readiness).unwrap_or_default();
+    match readiness.status {
+        ReadinessStatus::Ready | ReadinessStatus::Degraded => ProbeAnswer { status: 200, retry_after: None, body },
+        ReadinessStatus::Unready => ProbeAnswer { status: 503, retry_after: Some(RETRY.as_secs()), body },
     }
 }
 

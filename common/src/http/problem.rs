@@ -2,10 +2,7 @@ use std::{borrow::Cow, error::Error, fmt, time::Duration};
 
 use actix_web::{
     HttpResponse, Responder, ResponseError,
-    http::{
-        StatusCode,
-        header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
-    },
+    http::StatusCode,
 };
 use serde::Serialize;
 
@@ -149,38 +146,59 @@ impl Problem {
         self.0.cause.as_deref()
     }
 
-    pub(super) fn to_response(&self) -> HttpResponse {
+    /// Returns the problem as it goes over the wire, naming the request `id`.
+    pub fn rendered(&self, id: Option<&str>) -> RenderedProblem {
         let body = Body {
             kind: "about:blank",
             title: self.0.status.canonical_reason().unwrap_or("Error"),
             status: self.0.status.as_u16(),
             detail: self.0.detail.as_deref(),
             error: &self.0.error,
-            request_id: self.0.request_id.as_ref(),
+            request_id: id,
             errors: &self.0.fields,
         };
         // Strings and numbers alone always become JSON.
         let body = serde_json::to_vec(&body).unwrap_or_default();
-        let mut response = HttpResponse::build(self.0.status);
-        response.content_type(MEDIA_TYPE);
+        let mut headers = vec![("content-type", MEDIA_TYPE.to_owned())];
         if let Some(wait) = self.0.retry_after {
-            response.insert_header((RETRY_AFTER, whole_seconds(wait)));
+            headers.push(("retry-after", whole_seconds(wait).to_string()));
         }
         if let Some(methods) = &self.0.allow {
-            response.insert_header((ALLOW, methods.as_str()));
+            headers.push(("allow", methods.clone()));
         }
         if let Some(challenge) = self.0.challenge {
-            response.insert_header((WWW_AUTHENTICATE, challenge));
+            headers.push(("www-authenticate", challenge.to_owned()));
         }
-        if let Some(id) = &self.0.request_id {
-            response.insert_header((REQUEST_ID, id.as_str()));
+        RenderedProblem { status: self.0.status.as_u16(), headers, body }
+    }
+
+    pub(super) fn to_response(&self) -> HttpResponse {
+        let id = self.0.request_id.as_ref().map(RequestId::as_str);
+        let rendered = self.rendered(id);
+        let mut response = HttpResponse::build(self.0.status);
+        for header in rendered.headers {
+            response.insert_header(header);
+        }
+        if let Some(id) = id {
+            response.insert_header((REQUEST_ID, id));
         }
         if matches!(self.0.status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE) {
             // What is left of the body is not worth reading.
             response.force_close();
         }
-        response.body(body)
+        response.body(rendered.body)
     }
+}
+
+/// A [`Problem`] as it goes over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenderedProblem {
+    /// The status code.
+    pub status: u16,
+    /// The header fields that belong to it.
+    pub headers: Vec<(&'static str, String)>,
+    /// The JSON.
+    pub body: Vec<u8>,
 }
 
 fn whole_seconds(wait: Duration) -> u64 {
@@ -232,7 +250,7 @@ struct Body<'a> {
     detail: Option<&'a str>,
     error: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a RequestId>,
+    request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
 }

@@ -9,7 +9,7 @@ use actix_web::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
-use super::{HttpConfig, HttpMetrics, Internal, Probes, Problem, drain::Drain, tracking::Tracking};
+use super::{HttpConfig, HttpMetrics, Internal, Problem, drain::Drain, tracking::Tracking};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -60,28 +60,6 @@ impl Server {
         Self::listen(service, config, metrics, all)
     }
 
-    /// Listens, and serves `configure`'s routes together with the probes alone: for a server that strangers
-    /// reach.
-    ///
-    /// # Errors
-    /// When the address cannot be listened on.
-    pub fn bind_public<F>(
-        service: &'static str,
-        config: &HttpConfig,
-        probes: Probes,
-        metrics: HttpMetrics,
-        configure: F,
-    ) -> io::Result<Self>
-    where
-        F: Fn(&mut Routes) + Clone + Send + 'static,
-    {
-        let all = move |routes: &mut Routes| {
-            probes.configure(routes);
-            configure(routes);
-        };
-        Self::listen(service, config, metrics, all)
-    }
-
     /// The port that the server listens on.
     pub fn port(&self) -> u16 {
         self.port
@@ -102,7 +80,7 @@ impl Server {
         let stopping = async {
             handle.asked().await;
             drain.begin();
-            drain.refuse_new(&listener, &workers).await;
+            drain.refuse_new(&listener, workers.pause()).await;
             drain.quiet(drain_deadline).await;
             // Lets requests in progress finish and closes connections without one. Not awaited: it looks
             // only once a second.
@@ -185,7 +163,12 @@ async fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not found")
 }
 
-fn listening_socket(address: SocketAddr) -> io::Result<Socket> {
+/// Listens on `address`, with a long enough backlog, and so that a client which takes nothing of what is written to
+/// it is given up after 30 s.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn listening_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

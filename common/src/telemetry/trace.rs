@@ -56,6 +56,25 @@ impl TraceContext {
     }
 }
 
+impl TraceContext {
+    /// Appends the 55 bytes of the header's value, as [`Display`](fmt::Display) writes them, only faster: a proxy
+    /// writes one for every request.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = |bytes: &[u8]| {
+            for byte in bytes {
+                out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+            }
+            out.push(b'-');
+        };
+        hex(&[0]);
+        hex(&self.trace_id.to_be_bytes());
+        hex(&self.span_id.to_be_bytes());
+        hex(&[self.flags]);
+        out.pop();
+    }
+}
+
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, self.flags)
@@ -160,6 +179,9 @@ mod tests {
         let context: TraceContext = EXAMPLE.parse().expect("the standard's own example");
 
         assert_eq!(context.to_string(), EXAMPLE);
+        let mut written = Vec::new();
+        context.write_to(&mut written);
+        assert_eq!(written, EXAMPLE.as_bytes());
         assert_eq!(context.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
     }
 

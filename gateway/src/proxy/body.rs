@@ -1,172 +1,239 @@
 use std::{
-    fmt,
-    pin::Pin,
-    task::{Context, Poll, ready},
+    io::Write,
+    task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use hyper::body::{Body, Frame, SizeHint};
-use tokio::sync::mpsc;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-/// How many pieces may wait between the client's connection and the service's.
-const PIECES: usize = 2;
+use super::{
+    alarm::Alarm,
+    wire::{BODY_ROOM, Buffer, poll_write_all},
+};
+use crate::http1::Chunks;
 
-/// The body of a request on its way to a service: the end of a channel, or nothing.
-///
-/// It ends well only where the sender says so; where the sender just goes away, so did the client, and the
-/// service must not take what it has for the whole.
-#[derive(Debug)]
-pub struct RequestBody(Option<Pieces>);
-
-#[derive(Debug)]
-struct Pieces {
-    incoming: mpsc::Receiver<Piece>,
-    /// How many bytes are still to come, where the client said so.
-    left: Option<u64>,
+/// What a client did wrong while its request was on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFault {
+    /// It was silent for too long.
+    Slow,
+    /// What came is no body.
+    Malformed,
+    /// It sent more than it may.
+    TooLarge,
+    /// It left.
+    Gone,
 }
 
+/// The client's side of an exchange: carries what is left of the request's body to the service, and after that
+/// notices when the client leaves.
+pub struct Upload<'a> {
+    client: ReadHalf<'a>,
+    buffer: &'a mut Buffer,
+    rest: Rest,
+    /// How long the client may be silent within the body.
+    idle: Duration,
+    alarm: Option<Alarm>,
+}
+
+/// What is left of a request's body.
 #[derive(Debug)]
-enum Piece {
-    Data(Bytes),
-    End,
+pub enum Rest {
+    /// Nothing: the service has it all.
+    Nothing,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunks(Rechunk),
+    /// The service does not want it.
+    Unwanted,
 }
 
-/// Where a request's body is put in, piece by piece.
-#[derive(Debug)]
-pub struct BodySender(mpsc::Sender<Piece>);
-
-impl RequestBody {
-    /// No body.
-    pub fn empty() -> Self {
-        Self(None)
-    }
-
-    /// A body of `length` bytes, or of as many as come.
-    pub fn channel(length: Option<u64>) -> (BodySender, Self) {
-        let (sender, incoming) = mpsc::channel(PIECES);
-        (BodySender(sender), Self(Some(Pieces { incoming, left: length })))
-    }
+/// A body that comes in chunks and goes on in others.
+#[derive(Debug, Default)]
+pub struct Rechunk {
+    chunks: Chunks,
+    passed: u64,
+    most: u64,
+    body: Vec<u8>,
+    out: Vec<u8>,
+    written: usize,
 }
 
-impl BodySender {
-    /// Waits until there is room for another piece.
-    ///
-    /// # Errors
-    /// When nobody reads the body any more.
-    pub async fn send(&self, data: Bytes) -> Result<(), Gone> {
-        self.0.send(Piece::Data(data)).await.map_err(|_| Gone)
-    }
-
-    /// Says that the body is complete.
-    ///
-    /// # Errors
-    /// When nobody reads the body any more.
-    pub async fn finish(self) -> Result<(), Gone> {
-        self.0.send(Piece::End).await.map_err(|_| Gone)
+impl Rechunk {
+    /// A body of at most `most` bytes.
+    pub fn new(most: u64) -> Self {
+        Self { most, ..Self::default() }
     }
 }
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyCut;
+impl<'a> Upload<'a> {
+    pub fn new(client: ReadHalf<'a>, buffer: &'a mut Buffer, rest: Rest, idle: Duration) -> Self {
+        // What the client sends beyond this request waits in a buffer of the usual size.
+        if matches!(rest, Rest::Length(_) | Rest::Chunks(_)) {
+            buffer.make_room(BODY_ROOM);
+        }
+        Self { client, buffer, rest, idle, alarm: None }
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyCut>>> {
-        let Some(pieces) = &mut self.0 else {
-            return Poll::Ready(None);
-        };
-        let piece = ready!(pieces.incoming.poll_recv(context));
-        Poll::Ready(match (piece, pieces.left) {
-            (Some(Piece::Data(data)), Some(left)) => match left.checked_sub(data.len() as u64) {
-                Some(less) => {
-                    pieces.left = Some(less);
-                    Some(Ok(Frame::data(data)))
+    /// Forgets the body at the front of the buffer, which will not be sent again.
+    pub fn forget(&mut self, body: usize) {
+        self.buffer.consume(body);
+    }
+
+    /// Whether the service has the whole request.
+    pub fn is_done(&self) -> bool {
+        matches!(self.rest, Rest::Nothing)
+    }
+
+    /// Goes on; ready only when something went wrong. Without a `service` there is nothing left to carry.
+    pub fn poll(&mut self, service: Option<&mut WriteHalf<'_>>, context: &mut Context<'_>) -> Poll<BodyFault> {
+        if let Some(service) = service {
+            loop {
+                match self.poll_carry(service, context) {
+                    Poll::Ready(Ok(true)) => {}
+                    Poll::Ready(Ok(false)) => break,
+                    Poll::Ready(Err(fault)) => return Poll::Ready(fault),
+                    Poll::Pending => return self.poll_idle(context),
                 }
-                None => Some(Err(BodyCut)),
-            },
-            (Some(Piece::Data(data)), None) => Some(Ok(Frame::data(data))),
-            (Some(Piece::End), None | Some(0)) => {
-                self.0 = None;
-                None
             }
-            (Some(Piece::End), Some(_)) | (None, _) => Some(Err(BodyCut)),
-        })
+        }
+        // What comes now belongs to the next request; where there is no more room for it, nobody looks.
+        while matches!(self.rest, Rest::Nothing) && self.buffer.has_room() {
+            match self.buffer.poll_fill(&mut self.client, context) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(BodyFault::Gone),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|pieces| pieces.left == Some(0))
+    /// Carries a piece; true if there may be more.
+    fn poll_carry(
+        &mut self,
+        service: &mut WriteHalf<'_>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<bool, BodyFault>> {
+        let moved = match &mut self.rest {
+            Rest::Nothing | Rest::Unwanted => return Poll::Ready(Ok(false)),
+            Rest::Length(0) => {
+                self.rest = Rest::Nothing;
+                return Poll::Ready(Ok(false));
+            }
+            Rest::Length(left) if !self.buffer.is_empty() => {
+                let most = usize::try_from(*left).unwrap_or(usize::MAX).min(self.buffer.len());
+                let mut written = 0;
+                let outcome = poll_write_all(service, &self.buffer.bytes()[..most], &mut written, context);
+                self.buffer.consume(written);
+                *left -= written as u64;
+                outcome
+            }
+            Rest::Chunks(rechunk) if rechunk.written < rechunk.out.len() => {
+                poll_write_all(service, &rechunk.out, &mut rechunk.written, context)
+            }
+            Rest::Chunks(rechunk) if rechunk.chunks.is_done() => {
+                self.rest = Rest::Nothing;
+                return Poll::Ready(Ok(false));
+            }
+            Rest::Chunks(rechunk) if !self.buffer.is_empty() => {
+                let taken = rechunk.take(self.buffer.bytes())?;
+                self.buffer.consume(taken);
+                return Poll::Ready(Ok(true));
+            }
+            Rest::Length(_) | Rest::Chunks(_) => return self.poll_read(context),
+        };
+        match moved {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(true)),
+            Poll::Ready(Err(_)) => {
+                // A service that has read enough may still answer.
+                self.rest = Rest::Unwanted;
+                Poll::Ready(Ok(false))
+            }
+            Poll::Pending => {
+                // It waits for the service, which is none of the client's fault.
+                self.alarm = None;
+                Poll::Pending
+            }
+        }
     }
 
-    fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            None => SizeHint::with_exact(0),
-            Some(Pieces { left: Some(left), .. }) => SizeHint::with_exact(*left),
-            Some(Pieces { left: None, .. }) => SizeHint::default(),
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<bool, BodyFault>> {
+        match self.buffer.poll_fill(&mut self.client, context) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(BodyFault::Gone)),
+            Poll::Ready(Ok(_)) => {
+                self.alarm = None;
+                Poll::Ready(Ok(true))
+            }
+            Poll::Pending => {
+                let idle = self.idle;
+                self.alarm.get_or_insert_with(|| Alarm::at(Instant::now() + idle));
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<BodyFault> {
+        match &mut self.alarm {
+            Some(alarm) => alarm.poll_due(context).map(|()| BodyFault::Slow),
+            None => Poll::Pending,
         }
     }
 }
 
-/// Nobody reads the body any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
-
-impl fmt::Display for Gone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody reads the body any more")
+impl Rechunk {
+    /// Takes bytes as the client sent them and lays out what the service gets.
+    fn take(&mut self, input: &[u8]) -> Result<usize, BodyFault> {
+        self.body.clear();
+        let taken = self.chunks.take(input, &mut self.body).map_err(|_| BodyFault::Malformed)?;
+        self.passed += self.body.len() as u64;
+        if self.passed > self.most {
+            return Err(BodyFault::TooLarge);
+        }
+        self.out.clear();
+        self.written = 0;
+        write_chunk(&self.body, &mut self.out);
+        if self.chunks.is_done() {
+            self.out.extend_from_slice(LAST_CHUNK);
+        }
+        Ok(taken)
     }
 }
 
-impl std::error::Error for Gone {}
+/// Ends a body of chunks, without trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// The client did not send the whole body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BodyCut;
-
-impl fmt::Display for BodyCut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the client did not send the whole body")
+/// Appends `body` as one chunk; nothing where it is empty, for that would be the last one.
+pub fn write_chunk(body: &[u8], out: &mut Vec<u8>) {
+    if !body.is_empty() {
+        // Writing to memory does not fail.
+        let _ = write!(out, "{:x}\r\n", body.len());
+        out.extend_from_slice(body);
+        out.extend_from_slice(b"\r\n");
     }
 }
-
-impl std::error::Error for BodyCut {}
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
     use super::*;
 
-    async fn next(body: &mut RequestBody) -> Option<Result<Bytes, BodyCut>> {
-        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
-        Some(frame.map(|frame| frame.into_data().expect("only data is sent")))
+    #[test]
+    fn chunks_go_on_as_others_with_the_same_bytes_and_without_what_was_beside_them() {
+        let mut rechunk = Rechunk::new(10);
+
+        let raw = b"3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 1\r\n\r\nGET /";
+        let taken = rechunk.take(raw).expect("it is sound");
+
+        assert_eq!(rechunk.out, b"5\r\nabcde\r\n0\r\n\r\n");
+        assert_eq!(&raw[taken..], b"GET /");
     }
 
-    #[actix::test]
-    async fn a_body_ends_well_only_where_the_sender_says_so() {
-        let (sender, mut whole) = RequestBody::channel(None);
-        sender.send(Bytes::from_static(b"ab")).await.expect("the body is there");
-        sender.finish().await.expect("the body is there");
-        let (sender, mut cut) = RequestBody::channel(None);
-        drop(sender);
+    #[test]
+    fn a_body_that_grows_beyond_its_limit_is_refused() {
+        let mut rechunk = Rechunk::new(4);
 
-        assert_eq!(next(&mut whole).await, Some(Ok(Bytes::from_static(b"ab"))));
-        assert_eq!(next(&mut whole).await, None);
-        assert_eq!(next(&mut cut).await, Some(Err(BodyCut)));
-    }
-
-    #[actix::test]
-    async fn a_body_of_known_length_is_neither_longer_nor_shorter() {
-        let (sender, mut short) = RequestBody::channel(Some(3));
-        sender.send(Bytes::from_static(b"ab")).await.expect("the body is there");
-        sender.finish().await.expect("the body is there");
-        let (sender, mut long) = RequestBody::channel(Some(1));
-        sender.send(Bytes::from_static(b"ab")).await.expect("the body is there");
-
-        assert_eq!(short.size_hint().exact(), Some(3));
-        assert_eq!(next(&mut short).await, Some(Ok(Bytes::from_static(b"ab"))));
-        assert_eq!(next(&mut short).await, Some(Err(BodyCut)));
-        assert_eq!(next(&mut long).await, Some(Err(BodyCut)));
+        assert_eq!(rechunk.take(b"4\r\nabcd\r\n"), Ok(9));
+        assert_eq!(rechunk.take(b"1\r\ne\r\n"), Err(BodyFault::TooLarge));
+        assert_eq!(Rechunk::new(4).take(b"x"), Err(BodyFault::Malformed));
     }
 }

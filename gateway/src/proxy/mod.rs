@@ -1,27 +1,46 @@
-//! Asks the services on behalf of the clients.
+//! Asks the services on behalf of the clients: the gateway's path for every byte.
 //!
-//! [`ProxyActor`] lives on an HTTP worker, one each, and owns that worker's connections to the services. A
-//! request comes to it as its head and the end of a channel ([`RequestBody`]); what it answers is the head of
-//! the service's answer and a body that is still on its way. So the bytes of both bodies stay on the worker
-//! and flow as fast as the slower side takes them.
+//! The public port speaks HTTP/1.1 by code of our own ([`http1`](crate::http1)), since nothing else costs the
+//! gateway as much as this path does. Each worker is one thread, and each connection of a client is one task on it
+//! ([`Session`]): it reads a head, decides what becomes of the request (`decide`), takes a connection to a service
+//! (`lines`), writes the head on (`request`), and passes the answer back (`answer`), all without a hop to another
+//! task, and with memory that is used again. Both bodies flow as fast as the slower side takes them (`body`,
+//! `download`).
 //!
-//! - *Owns*: a pool of kept-alive connections to every service.
-//! - *Receives*: [`Forward`].
-//! - *Sends*: nothing; it answers with the service's answer or a [`ForwardError`].
-//! - *When it fails*: what is on its way goes on without it; the next generation connects anew.
+//! [`ProxyActor`] lives on each worker:
+//!
+//! - *Owns*: the worker's connections to the services that have no request on them.
+//! - *Receives*: nothing but the question how it is. The exchanges of its worker borrow from it directly.
+//! - *Sends*: nothing.
+//! - *When it fails*: what is on its way goes on with the connection that it has; until the next generation is
+//!   there, new requests are refused with 503.
 
 mod actor;
-mod config;
-mod forward;
+mod worker;
 
-mod headers;
-mod networks;
+mod session;
 
+mod decide;
+mod own;
+mod refusal;
+
+mod exchange;
+
+mod lines;
+mod request;
 mod body;
+mod answer;
+mod download;
+mod tunnel;
+
+mod wire;
+mod alarm;
+mod date;
+mod origin;
+
+mod metrics;
 
 pub use actor::{ProxyActor, ProxyState};
-pub use body::{BodySender, Gone, RequestBody};
-pub use config::ProxyConfig;
-pub use forward::{Failure, Forward, ForwardError};
-pub use headers::{Sender, Signature, to_client, to_service};
-pub use networks::{InvalidNetwork, Networks};
+pub use metrics::{ProxyMetrics, Reload};
+pub use session::Session;
+pub use worker::{Front, Shared, Worker};

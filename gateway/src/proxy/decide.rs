@@ -1,0 +1,264 @@
+//! What becomes of a request: passed on, answered here, or refused. No byte of its body is read for that, and
+//! nothing is waited for.
+
+use std::{
+    mem::MaybeUninit,
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use common::http::RouteLabel;
+
+use super::{
+    origin::Origin,
+    own::OwnAnswer,
+    refusal::{self, Refusal},
+    request::{self, Sender},
+    worker::{Front, Shared, Worker},
+};
+use crate::{
+    guard::{Denied, Guard, Principal},
+    http1::{BodyLength, HeadFault, MOST_FIELDS, Method, RequestHead},
+    policy::Client,
+    routing::Route,
+    settings::{AuthMode, Rate},
+};
+
+/// Memory that the exchanges of one connection use again and again.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The method as the client wrote it.
+    pub method: String,
+    /// The path and query to ask the service for.
+    pub asked: String,
+    /// The lines of the head that any endpoint gets.
+    pub fields: Vec<u8>,
+    /// The lines that the gateway adds to whatever is answered.
+    pub added: Vec<u8>,
+    /// What is about to be written.
+    pub out: Vec<u8>,
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        self.method.clear();
+        self.asked.clear();
+        self.fields.clear();
+        self.added.clear();
+        self.out.clear();
+    }
+}
+
+/// What is known of every request, whatever becomes of it.
+pub struct Asked {
+    pub started: Instant,
+    pub front: Arc<Front>,
+    pub origin: Origin,
+    pub method: Method,
+    pub label: RouteLabel,
+    pub length: BodyLength,
+    /// Whether the client speaks HTTP/1.0.
+    pub old: bool,
+    /// Whether the client wants to go on with the connection.
+    pub keep_alive: bool,
+    pub expects_continue: bool,
+}
+
+/// A request that is passed on.
+pub struct Plan {
+    /// The number of its route.
+    pub route: usize,
+    /// Whether asking twice does no more than asking once.
+    pub repeatable: bool,
+    /// Whether the connection is to become a WebSocket.
+    pub upgrade: bool,
+}
+
+/// What becomes of a request.
+pub enum Decision {
+    Forward(Plan),
+    Own(OwnAnswer),
+}
+
+/// Decides on the request whose head is `bytes`.
+pub fn decide(
+    bytes: &[u8],
+    peer: IpAddr,
+    worker: &Worker,
+    started: Instant,
+    scratch: &mut Scratch,
+) -> (Asked, Result<Decision, Refusal>) {
+    scratch.clear();
+    let (front, guard) = worker.front();
+    let wall = SystemTime::now();
+    let mut slots = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let head = match RequestHead::read(bytes, &mut slots, front.settings.limits.header_count) {
+        Ok(head) => head,
+        Err(fault) => return (unreadable(front, started, wall, scratch), Err(refusal::head(fault))),
+    };
+    let origin = Origin::accept_or_make(head.request_id, head.traceparent, wall);
+    origin.write_to_client(&mut scratch.added);
+    scratch.method.push_str(head.method_name);
+    let mut asked = Asked {
+        started,
+        front,
+        origin,
+        method: head.method,
+        label: RouteLabel::UNKNOWN,
+        length: head.length,
+        old: head.old,
+        keep_alive: head.keep_alive,
+        expects_continue: head.expects_continue,
+    };
+    let decision = Deciding { head: &head, peer, guard: &guard, shared: &worker.shared, wall }.decide(&mut asked, scratch);
+    (asked, decision)
+}
+
+/// What is known of a request whose head nobody can read.
+pub fn unreadable(front: Arc<Front>, started: Instant, wall: SystemTime, scratch: &mut Scratch) -> Asked {
+    scratch.clear();
+    let origin = Origin::accept_or_make(None, None, wall);
+    origin.write_to_client(&mut scratch.added);
+    Asked {
+        started,
+        front,
+        origin,
+        method: Method::Other,
+        label: RouteLabel::UNKNOWN,
+        length: BodyLength::None,
+        old: false,
+        keep_alive: false,
+        expects_continue: false,
+    }
+}
+
+struct Deciding<'a, 'h, 'b> {
+    head: &'a RequestHead<'h, 'b>,
+    peer: IpAddr,
+    guard: &'a Guard,
+    shared: &'a Shared,
+    wall: SystemTime,
+}
+
+impl Deciding<'_, '_, '_> {
+    fn decide(&self, asked: &mut Asked, scratch: &mut Scratch) -> Result<Decision, Refusal> {
+        let head = self.head;
+        let front = asked.front.clone();
+        let settings = &front.settings;
+        if let Some(cors) = &settings.cors {
+            cors.write_headers(head.origin, &mut scratch.added);
+        }
+        if matches!(head.method, Method::Connect | Method::Trace) {
+            return Err(refusal::method());
+        }
+        if let Some(own) = OwnAnswer::to(head.path, self.shared) {
+            asked.label = own.label();
+            return match head.method {
+                Method::Get | Method::Head => Ok(Decision::Own(own)),
+                Method::Options if head.asked_method.is_some() => self.preflight(&front, scratch),
+                _ => Err(refusal::not_readable()),
+            };
+        }
+        let number = front.table.find(head.path).ok_or_else(refusal::no_route)?;
+        let route = front.table.route(number);
+        asked.label = route.label.clone();
+        route.forward(head.path, head.query, &mut scratch.asked).map_err(refusal::unsafe_path)?;
+        if head.method == Method::Options && head.origin.is_some() && head.asked_method.is_some() && settings.cors.is_some() {
+            return self.preflight(&front, scratch);
+        }
+        let sender = Sender { peer: self.peer, trusted: settings.trusted.contain(self.peer) };
+        let principal = self.admit(route, number, sender, &front, asked.started, scratch)?;
+        if let BodyLength::Known(length) = head.length
+            && length > route.settings.body_bytes
+        {
+            return Err(refusal::too_large(route.settings.body_bytes));
+        }
+        let upgrade = self.wants_websocket(route)?;
+        let identity = principal.as_ref().map_or(&b""[..], |principal| principal.header_lines());
+        request::write_fields(head, sender, &asked.origin, identity, upgrade, &mut scratch.fields);
+        let repeatable = head.method.is_idempotent() || head.keyed;
+        Ok(Decision::Forward(Plan { route: number, repeatable, upgrade }))
+    }
+
+    /// Who asks, and whether that one may ask once more.
+    fn admit(
+        &self,
+        route: &Route,
+        number: usize,
+        sender: Sender,
+        front: &Front,
+        now: Instant,
+        scratch: &mut Scratch,
+    ) -> Result<Option<Rc<Principal>>, Refusal> {
+        let since_epoch = self.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let checked = self.guard.check(self.head.authorization, since_epoch.as_secs());
+        let needed = front.settings.auth.mode == AuthMode::Required
+            && !route.is_public(self.head.method_name, self.head.path);
+        let checked = match checked {
+            Ok(None) if needed => Err(Denied::Missing),
+            // What is public stays so while nobody can tell whether a token is good; it just counts for nothing.
+            Err(Denied::KeysUnavailable) if !needed => Ok(None),
+            checked => checked,
+        };
+        // Who shows no good token is counted by address, or tokens could be tried without end.
+        let (scope, rate) = match &route.settings.rate_limit {
+            Some(own) => (number as u32 + 1, Some(own)),
+            None => (0, front.settings.rate_limit.as_ref()),
+        };
+        if let Some(rate) = rate {
+            let principal = checked.as_ref().ok().and_then(Option::as_deref);
+            self.count(scope, rate, principal, sender, front, now, scratch)?;
+        }
+        checked.map_err(refusal::denied)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn count(
+        &self,
+        scope: u32,
+        rate: &Rate,
+        principal: Option<&Principal>,
+        sender: Sender,
+        front: &Front,
+        now: Instant,
+        scratch: &mut Scratch,
+    ) -> Result<(), Refusal> {
+        let client = match principal {
+            Some(principal) => Client::Subject(&principal.subject),
+            None => Client::Address(sender.client(self.head.fields, &front.settings.trusted)),
+        };
+        let allowance = self.shared.limiter.check(scope, rate, client, now);
+        allowance.write_headers(rate, &mut scratch.added);
+        match allowance.allowed {
+            true => Ok(()),
+            false => Err(refusal::limited(allowance.retry_after_s)),
+        }
+    }
+
+    fn preflight(&self, front: &Front, scratch: &mut Scratch) -> Result<Decision, Refusal> {
+        let (Some(cors), Some(origin)) = (&front.settings.cors, self.head.origin) else {
+            return Err(refusal::not_readable());
+        };
+        // The lines of an answer proper are not those of a preflight.
+        scratch.added.clear();
+        let head = self.head;
+        let allowed = cors.preflight(origin, head.asked_method, head.asked_fields, &mut scratch.added);
+        if allowed { Ok(Decision::Own(OwnAnswer::preflight())) } else { Err(refusal::preflight()) }
+    }
+
+    fn wants_websocket(&self, route: &Route) -> Result<bool, Refusal> {
+        let Some(protocol) = self.head.upgrade else { return Ok(false) };
+        if !protocol.eq_ignore_ascii_case(b"websocket") {
+            return Err(refusal::upgrade("websocket is the only protocol that a connection may change to here"));
+        }
+        if !route.settings.websocket {
+            return Err(refusal::upgrade("this route does not become a WebSocket"));
+        }
+        if self.head.method != Method::Get || self.head.old {
+            return Err(refusal::head(HeadFault::Malformed));
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,518 @@
+use std::{
+    future::poll_fn,
+    mem::MaybeUninit,
+    rc::Rc,
+    task::Poll,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    alarm::Overdue,
+    answer::{self, Ending, Recipient},
+    body::{BodyFault, Rechunk, Rest, Upload},
+    decide::{Asked, Plan, Scratch},
+    download::Download,
+    lines::{Line, Lines},
+    refusal::{self, Refusal},
+    request,
+    session::{Flow, Session, Stop},
+    tunnel,
+    wire::{BODY_ROOM, poll_write_all},
+    worker::{Slot, Worker},
+};
+use crate::{
+    http1::{BodyLength, HeadScan, MOST_FIELDS, ResponseHead},
+    routing::Route,
+    upstream::{Choice, EndpointFailure, EndpointId},
+};
+
+/// A body up to this size is awaited before a service is asked: so a slow client costs the service nothing, and the
+/// request can be repeated.
+const SMALL_BODY: u64 = 64 * 1024;
+
+/// The largest head of an answer.
+const ANSWER_HEAD: usize = 64 * 1024;
+
+/// How many answers may come before the final one.
+const MOST_EARLY: u32 = 16;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// One try to get an answer.
+struct Try<'a> {
+    asked: &'a Asked,
+    plan: &'a Plan,
+    route: &'a Route,
+    choice: &'a Choice,
+    lines: &'a Lines,
+    /// How many bytes at the front of the client's buffer are the body; `None` where it is passed on as it comes.
+    body: Option<usize>,
+    end: Instant,
+    /// Whether another endpoint may be asked if this one fails.
+    may_repeat: bool,
+    /// Whether an earlier try was sent, so that it is unknown whether the service has acted on it.
+    unknown: bool,
+}
+
+/// Why a try came to nothing.
+struct Failed {
+    why: EndpointFailure,
+    /// Whether the service may have seen the request.
+    sent: bool,
+    /// Whether the connection had been used before, and ended before it said anything: the service closed it just
+    /// when the request was written, or it died.
+    stale: bool,
+    /// Whether a second try has been taken out of the budget already.
+    retry_taken: bool,
+    cause: String,
+}
+
+enum Outcome {
+    Answered(Flow),
+    Failed(Failed),
+}
+
+impl Session {
+    /// Passes a request on, to a second endpoint if the first one fails and nothing speaks against it.
+    pub(super) async fn forward(&mut self, worker: &Rc<Worker>, asked: &Asked, plan: &Plan) -> Result<Flow, Stop> {
+        let settings = &asked.front.settings;
+        let route = asked.front.table.route(plan.route);
+        let end = asked.started + settings.deadlines.whole;
+        let lines = worker.lines().ok_or_else(refusal::restarting)?;
+        let uploads = || {
+            let slot = Slot::take(&worker.shared.uploads, settings.limits.uploads_waiting);
+            slot.ok_or_else(|| refusal::busy("uploads"))
+        };
+        let (body, _upload) = match asked.length {
+            BodyLength::None => (Some(0), None),
+            BodyLength::Known(length) if length <= SMALL_BODY => {
+                let length = length as usize;
+                if self.buffer.len() < length {
+                    let _waiting = uploads()?;
+                    self.await_body(asked, length, end).await?;
+                }
+                (Some(length), None)
+            }
+            BodyLength::Known(_) | BodyLength::Chunked => {
+                let slot = uploads()?;
+                self.go_on(asked, end).await?;
+                (None, Some(slot))
+            }
+        };
+        let _in_flight = Slot::take(&worker.shared.in_flight, settings.limits.in_flight)
+            .ok_or_else(|| refusal::busy("in_flight"))?;
+        let _admitted = route.upstream.admit().ok_or_else(|| refusal::busy("upstream_in_flight"))?;
+
+        let mut avoid = None;
+        let mut failed: Option<Failed> = None;
+        let mut unknown = false;
+        loop {
+            let choice = match route.upstream.choose(avoid, Instant::now()) {
+                Ok(choice) => choice,
+                Err(why) => {
+                    return Err(match failed {
+                        Some(failed) => self.given_up(asked, route, &failed, unknown),
+                        None => refusal::unavailable(route.upstream.name(), &why),
+                    }
+                    .into());
+                }
+            };
+            let again = failed.as_ref().is_some_and(|failed| failed.stale);
+            if let Some(failed) = failed.take()
+                && avoid == Some(choice.endpoint().id())
+                && !again
+            {
+                // There is no other endpoint.
+                return Err(self.given_up(asked, route, &failed, unknown).into());
+            }
+            let try_ = Try {
+                asked,
+                plan,
+                route,
+                choice: &choice,
+                lines: &lines,
+                body,
+                end,
+                may_repeat: avoid.is_none() && plan.repeatable && body.is_some(),
+                unknown: unknown && !asked.method.is_safe(),
+            };
+            match self.attempt(worker, &try_, again).await? {
+                Outcome::Answered(flow) => return Ok(flow),
+                Outcome::Failed(this) => {
+                    choice.failed(this.why, Instant::now());
+                    unknown |= this.sent;
+                    // What the service has not seen can be sent elsewhere, whatever it is.
+                    let may = avoid.is_none() && (!this.sent || plan.repeatable && body.is_some());
+                    let may = may && Instant::now() < end;
+                    if !may || !(this.retry_taken || route.upstream.take_retry()) {
+                        return Err(self.given_up(asked, route, &this, unknown).into());
+                    }
+                    avoid = Some(choice.endpoint().id());
+                    failed = Some(this);
+                }
+            }
+        }
+    }
+
+    /// Logs why there is no answer and says as much of it as concerns the client.
+    fn given_up(&self, asked: &Asked, route: &Route, failed: &Failed, unknown: bool) -> Refusal {
+        let name = route.upstream.name();
+        let refusal = match failed.why {
+            EndpointFailure::Timeout => refusal::late(name),
+            EndpointFailure::Connect if !unknown => refusal::unreachable(name),
+            _ => refusal::no_answer(name),
+        };
+        log::warn!(
+            "event=unanswered upstream={name} status={} request_id={} cause={:?}",
+            refusal.status(),
+            asked.origin.id(),
+            failed.cause,
+        );
+        refusal
+    }
+
+    /// Waits until a small body is here.
+    async fn await_body(&mut self, asked: &Asked, length: usize, end: Instant) -> Result<(), Stop> {
+        self.go_on(asked, end).await?;
+        self.buffer.make_room(length);
+        while self.buffer.len() < length {
+            let due = end.min(Instant::now() + asked.front.settings.deadlines.body_idle);
+            let (stream, buffer) = (&mut self.stream, &mut self.buffer);
+            match self.alarm.until(due, |context| buffer.poll_fill(stream, context)).await {
+                Ok(Ok(0) | Err(_)) => return Err(Stop::Gone),
+                Ok(Ok(_)) => {}
+                Err(Overdue) => return Err(refusal::body(BodyFault::Slow, 0).into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells a client to go on that waits with its body until it is told so.
+    async fn go_on(&mut self, asked: &Asked, end: Instant) -> Result<(), Stop> {
+        if asked.expects_continue && self.buffer.is_empty() {
+            let (stream, mut written) = (&mut self.stream, 0);
+            let wrote = self.alarm.until(end, |context| poll_write_all(stream, CONTINUE, &mut written, context));
+            if !matches!(wrote.await, Ok(Ok(()))) {
+                return Err(Stop::Gone);
+            }
+        }
+        self.buffer.wake(&self.worker.spares);
+        Ok(())
+    }
+
+    /// Sends the request to one endpoint and passes its answer on.
+    async fn attempt(&mut self, worker: &Rc<Worker>, try_: &Try<'_>, fresh: bool) -> Result<Outcome, Stop> {
+        let Try { asked, plan, choice, end, .. } = *try_;
+        let settings = &asked.front.settings;
+        let endpoint = choice.endpoint();
+        let resting = if fresh { None } else { try_.lines.take(endpoint).await };
+        let mut line = match resting {
+            Some(line) => line,
+            None => match try_.lines.open(endpoint, settings.deadlines.connect).await {
+                Ok(line) => line,
+                Err(error) => {
+                    let cause = format!("cannot connect to {}: {error}", endpoint.address());
+                    return Ok(failed(EndpointFailure::Connect, false, false, cause));
+                }
+            },
+        };
+        self.buffer.wake(&worker.spares);
+        line.buffer.wake(&worker.spares);
+
+        let now = Instant::now();
+        let left = settings.deadlines.answer_head.min(end.saturating_duration_since(now));
+        {
+            let Scratch { method, asked, fields, out, .. } = &mut self.scratch;
+            out.clear();
+            request::write_head(method, endpoint.base_path(), asked, endpoint.authority(), left, fields, out);
+            out.extend_from_slice(&self.buffer.bytes()[..try_.body.unwrap_or(0)]);
+        }
+        let outcome = self.converse(try_, &mut line).await;
+        match outcome {
+            Ok(Answer { ending: AnswerEnd::Tunnel, .. }) => {
+                let idle = settings.deadlines.tunnel_idle;
+                worker.shared.metrics.tunnels.inc();
+                let alarm = (&mut self.alarm, idle);
+                tunnel::carry(&mut self.stream, &mut self.buffer, &mut line, &self.scratch.out, alarm, worker).await;
+                worker.shared.metrics.tunnels.dec();
+                Ok(Outcome::Answered(Flow::Cut))
+            }
+            Ok(Answer { ending: AnswerEnd::Rest { reusable }, keep_alive }) => {
+                if reusable && line.buffer.is_empty() {
+                    line.buffer.rest(&worker.spares);
+                    try_.lines.put(endpoint.id(), line, Instant::now());
+                }
+                // The service is free before the client has taken the last of its answer.
+                self.flush(end).await?;
+                Ok(Outcome::Answered(if keep_alive { Flow::Continue } else { Flow::Close }))
+            }
+            Err(Broken::Failed(failed)) => Ok(Outcome::Failed(failed)),
+            Err(Broken::Stop(stop)) => Err(stop),
+        }
+    }
+
+    /// Writes what is left to write to the client.
+    async fn flush(&mut self, end: Instant) -> Result<(), Stop> {
+        let (stream, out, mut written) = (&mut self.stream, &self.scratch.out, 0);
+        match self.alarm.until(end, |context| poll_write_all(stream, out, &mut written, context)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Stop::Gone),
+            Err(Overdue) => Err(Stop::Cut("the client took too long")),
+        }
+    }
+
+    /// Writes the request, reads the answer, and passes it on, up to what is still in `scratch.out`.
+    async fn converse(&mut self, try_: &Try<'_>, line: &mut Line) -> Result<Answer, Broken> {
+        let Self { worker, stream, buffer, alarm, scratch, .. } = self;
+        let Try { asked, plan, choice, end, .. } = *try_;
+        let deadlines = &asked.front.settings.deadlines;
+        let body = try_.body.unwrap_or(0);
+        let (client_reader, mut client) = stream.split();
+        let Line { stream: service, buffer: incoming, used } = line;
+        let (mut service_reader, mut service) = service.split();
+
+        // The request.
+        let mut written = 0;
+        let wrote = alarm.until(end, |context| poll_write_all(&mut service, &scratch.out, &mut written, context));
+        match wrote.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let cause = format!("cannot write to {}: {error}", choice.endpoint().address());
+                return Err(Broken::failed(EndpointFailure::Answer, *used, cause));
+            }
+            Err(Overdue) => return Err(Broken::failed(EndpointFailure::Timeout, false, "it takes nothing".to_owned())),
+        }
+        let rest = match (try_.body, asked.length) {
+            (None, BodyLength::Known(length)) => Rest::Length(length),
+            (None, BodyLength::Chunked) => Rest::Chunks(Rechunk::new(try_.route.settings.body_bytes)),
+            _ => Rest::Nothing,
+        };
+        let mut upload = Upload::new(client_reader, buffer, rest, deadlines.body_idle);
+
+        // The head of its answer, and those that come before it.
+        let mut scan = HeadScan::default();
+        let mut early = 0;
+        let mut due = None;
+        loop {
+            let event = poll_fn(|context| {
+                loop {
+                    match incoming.poll_fill(&mut service_reader, context) {
+                        Poll::Ready(Ok(0)) => return Poll::Ready(Event::Ended("the connection ended".to_owned())),
+                        Poll::Ready(Err(error)) => return Poll::Ready(Event::Ended(error.to_string())),
+                        Poll::Ready(Ok(_)) => match scan.end(incoming.bytes()) {
+                            Ok(Some(length)) => return Poll::Ready(Event::Head(length)),
+                            Ok(None) if incoming.len() >= ANSWER_HEAD => {
+                                return Poll::Ready(Event::Bad("its head is too long"));
+                            }
+                            Ok(None) if !incoming.has_room() => incoming.make_room(incoming.len() * 2),
+                            Ok(None) => {}
+                            Err(_) => return Poll::Ready(Event::Bad("a line ends without a carriage return")),
+                        },
+                        Poll::Pending => break,
+                    }
+                }
+                if let Poll::Ready(fault) = upload.poll(Some(&mut service), context) {
+                    return Poll::Ready(Event::Client(fault));
+                }
+                let done = upload.is_done();
+                let due = due.get_or_insert_with(|| if done { end.min(Instant::now() + deadlines.answer_head) } else { end });
+                if done && *due == end {
+                    *due = end.min(Instant::now() + deadlines.answer_head);
+                }
+                alarm.set(*due);
+                alarm.poll_due(context).map(|()| Event::Late)
+            });
+            let length = match event.await {
+                Event::Head(length) => length,
+                Event::Ended(cause) => {
+                    let stale = *used && incoming.is_empty();
+                    return Err(Broken::failed(EndpointFailure::Answer, stale, cause));
+                }
+                Event::Bad(cause) => return Err(Broken::failed(EndpointFailure::Answer, false, cause.to_owned())),
+                Event::Client(BodyFault::Gone) => return Err(Broken::Stop(Stop::Gone)),
+                Event::Client(fault) => {
+                    let most = try_.route.settings.body_bytes;
+                    return Err(Broken::Stop(refusal::body(fault, most).into()));
+                }
+                Event::Late if !upload.is_done() => {
+                    return Err(Broken::Stop(refusal::body(BodyFault::Slow, 0).into()));
+                }
+                Event::Late => {
+                    let cause = format!("no answer within {:?}", deadlines.answer_head);
+                    return Err(Broken::failed(EndpointFailure::Timeout, false, cause));
+                }
+            };
+
+            let mut slots = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+            let is_head = asked.method == crate::http1::Method::Head;
+            let head = match ResponseHead::read(&incoming.bytes()[..length], &mut slots, is_head) {
+                Ok(head) => head,
+                Err(bad) => return Err(Broken::failed(EndpointFailure::Answer, false, bad.to_string())),
+            };
+            if head.status == 101 {
+                if !plan.upgrade {
+                    let cause = "it changes the protocol, which nobody asked for".to_owned();
+                    return Err(Broken::failed(EndpointFailure::Answer, false, cause));
+                }
+                choice.succeeded(Instant::now());
+                scratch.out.clear();
+                answer::write_switch(&head, &scratch.added, &mut scratch.out);
+                incoming.consume(length);
+                upload.forget(body);
+                note(worker, asked, 101);
+                return Ok(Answer { ending: AnswerEnd::Tunnel, keep_alive: false });
+            }
+            if head.status < 200 {
+                early += 1;
+                if early > MOST_EARLY {
+                    let cause = "too many answers before the final one".to_owned();
+                    return Err(Broken::failed(EndpointFailure::Answer, false, cause));
+                }
+                scratch.out.clear();
+                // The client was told to go on by the gateway itself.
+                if head.status != 100 && !asked.old {
+                    answer::write_early(&head, &mut scratch.out);
+                }
+                incoming.consume(length);
+                scan = HeadScan::default();
+                let mut written = 0;
+                let wrote = alarm.until(end, |context| poll_write_all(&mut client, &scratch.out, &mut written, context));
+                if !matches!(wrote.await, Ok(Ok(()))) {
+                    return Err(Broken::Stop(Stop::Gone));
+                }
+                continue;
+            }
+
+            // The verdict on the endpoint.
+            match EndpointFailure::of_status(head.status, head.retry_after) {
+                Some(why) if try_.may_repeat && matches!(head.status, 502..=504) && upload.is_done() => {
+                    let upstream = &try_.route.upstream;
+                    if upstream.endpoints().len() > 1 && upstream.take_retry() {
+                        let cause = format!("it answers {}", head.status);
+                        return Err(Broken::Failed(Failed { why, sent: true, stale: false, retry_taken: true, cause }));
+                    }
+                    choice.failed(why, Instant::now());
+                }
+                Some(why) => choice.failed(why, Instant::now()),
+                None => choice.succeeded(Instant::now()),
+            }
+            if head.status == 503 && try_.unknown {
+                // A 503 promises that nothing was changed, and nobody knows that of the first try.
+                let cause = "refused the second time, after the first time's outcome was lost".to_owned();
+                return Err(Broken::failed(EndpointFailure::Status(503), false, cause));
+            }
+
+            let ending = Ending::of(&head, asked.old);
+            let keep_alive = asked.keep_alive
+                && ending != Ending::Close
+                && upload.is_done()
+                && !worker.shared.drain.is_draining();
+            scratch.out.clear();
+            worker.clock.with(SystemTime::now(), |date| {
+                let added = &scratch.added;
+                let cors = asked.front.settings.cors.is_some();
+                let to = Recipient { old: asked.old, keep_alive, added, cors, date };
+                let public_name = |location: &str| asked.front.table.backward(plan.route, location);
+                answer::write_head(&head, ending, to, public_name, &mut scratch.out);
+            });
+            let (status, reusable) = (head.status, head.keep_alive);
+            let mut download = Download::new(head.length, ending);
+            incoming.consume(length);
+            upload.forget(body);
+            note(worker, asked, status);
+
+            // The body. Most are here already, and leave together with the head.
+            let mut done = download.take(incoming, &mut scratch.out).map_err(Broken::cut)?;
+            if !done {
+                incoming.make_room(BODY_ROOM);
+            }
+            let mut written = 0;
+            while !done {
+                let out = &mut scratch.out;
+                alarm.set(end);
+                let step = poll_fn(|context| {
+                    // What is at hand goes out before more is read, so a slow client slows the service down.
+                    match poll_write_all(&mut client, out, &mut written, context) {
+                        Poll::Ready(Err(_)) => return Poll::Ready(Err(Stop::Gone)),
+                        Poll::Ready(Ok(())) => match download.poll_pass(incoming, &mut client, context) {
+                            Poll::Ready(Err(_)) => return Poll::Ready(Err(Stop::Gone)),
+                            Poll::Ready(Ok(())) if download.is_complete() => return Poll::Ready(Ok(0)),
+                            Poll::Ready(Ok(())) => match incoming.poll_fill(&mut service_reader, context) {
+                                Poll::Ready(Ok(count)) => return Poll::Ready(Ok(count)),
+                                Poll::Ready(Err(_)) => return Poll::Ready(Err(Stop::Cut("the service broke off"))),
+                                Poll::Pending => {}
+                            },
+                            Poll::Pending => {}
+                        },
+                        Poll::Pending => {}
+                    }
+                    if let Poll::Ready(fault) = upload.poll(Some(&mut service), context) {
+                        return Poll::Ready(match fault {
+                            BodyFault::Gone => Err(Stop::Gone),
+                            _ => Err(Stop::Cut("the client broke off its body")),
+                        });
+                    }
+                    alarm.poll_due(context).map(|()| Err(Stop::Cut("the answer took too long")))
+                });
+                let count: usize = step.await.map_err(Broken::Stop)?;
+                out.clear();
+                written = 0;
+                done = match count {
+                    0 if download.is_complete() => true,
+                    0 => download.ended(out).map(|()| true).map_err(Broken::cut)?,
+                    _ => download.take_more(incoming, out).map_err(Broken::cut)?,
+                };
+            }
+            let complete = upload.is_done();
+            let reusable = reusable && complete && download.leaves_the_connection_open();
+            return Ok(Answer { ending: AnswerEnd::Rest { reusable }, keep_alive: keep_alive && complete });
+        }
+    }
+}
+
+/// Counts an answer whose head is about to be written.
+fn note(worker: &Worker, asked: &Asked, status: u16) {
+    worker.counts.answered.set(worker.counts.answered.get() + 1);
+    worker.note(asked, status);
+}
+
+/// What happened while the head of an answer was awaited.
+enum Event {
+    Head(usize),
+    Ended(String),
+    Bad(&'static str),
+    Client(BodyFault),
+    Late,
+}
+
+/// An answer whose last bytes may still have to be written.
+struct Answer {
+    ending: AnswerEnd,
+    keep_alive: bool,
+}
+
+enum AnswerEnd {
+    /// The service's connection is free again, or not to be used again.
+    Rest { reusable: bool },
+    /// Both connections become one.
+    Tunnel,
+}
+
+enum Broken {
+    Failed(Failed),
+    Stop(Stop),
+}
+
+impl Broken {
+    fn failed(why: EndpointFailure, stale: bool, cause: String) -> Self {
+        Self::Failed(Failed { why, sent: true, stale, retry_taken: false, cause })
+    }
+
+    fn cut(why: &'static str) -> Self {
+        Self::Stop(Stop::Cut(why))
+    }
+}
+
+fn failed(why: EndpointFailure, sent: bool, stale: bool, cause: String) -> Outcome {
+    Outcome::Failed(Failed { why, sent, stale, retry_taken: false, cause })
+}
