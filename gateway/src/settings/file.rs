@@ -91,7 +91,7 @@ impl FileSettings {
 fn read_rate(section: &mut Section<'_, '_>, rate: &mut Rate) {
     section.read("requests", &mut rate.requests);
     section.read("window", &mut rate.window);
-    rate.burst = rate.requests;
+    rate.burst = rate.requests.max(1);
     section.read("burst", &mut rate.burst);
 }
 

@@ -93,8 +93,8 @@ impl Settings {
         let (file, mut document) = FileSettings::read(name, text);
         let FileSettings { mut settings, mut cors, upstreams_named } = file;
         env.apply(&mut settings, &mut cors);
-        settings.drop_unneeded_upstreams(&upstreams_named);
         rules::judge(&settings, &cors, &mut |key, why| document.note(key, why));
+        settings.drop_unneeded_upstreams(&upstreams_named);
         if !cors.origins.is_empty() {
             settings.cors = Some(Cors::new(cors));
         }

@@ -143,7 +143,7 @@ gateway.toml:3: limits.in_flight: "many" must be a whole number
 gateway.toml:4: limits.conections: is no key here; known are in_flight, connections, connections_per_client, uploads_waiting, head_bytes, header_count, body_bytes
 gateway.toml:6: deadlines.whole: must be from 1ms to 24h
 gateway.toml:7: deadlines.connect: 500 must be a duration such as "500ms", "5s" or "1m"
-gateway.toml:9: auth.keys_upstream: no upstream is called "keys"; there are users, stock
+gateway.toml:9: auth.keys_upstream: no upstream is called "keys"; there are users, orders, stock
 gateway.toml:13: upstreams.users.urls: "users:3001" must be a URL such as http://host:3001, without user and password
 gateway.toml:14: upstreams.users.urls: "http://***@users:3001" must be a URL such as http://host:3001, without user and password
 gateway.toml:16: upstreams.stock.urls: must name at least one URL such as http://host:3001
@@ -152,7 +152,7 @@ gateway.toml:19: routes[1].path: "/api/users/" must be a path"#;
         assert!(found.starts_with(expected), "{found}\n{expected}");
     }
     for expected in [
-        "gateway.toml:20: routes[1].upstream: no upstream is called \"user\"; there are users, stock",
+        "gateway.toml:20: routes[1].upstream: no upstream is called \"user\"; there are users, orders, stock",
         "gateway.toml:21: routes[1].public: \"post\" must be one of GET, ",
         "gateway.toml:21: routes[1].public: \"/api\" must be a method and a path such as \"POST /api/users\"",
         "gateway.toml:22: routes[2].path: is missing",
