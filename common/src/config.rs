@@ -60,6 +60,11 @@ impl Environment {
         self.mistakes.push(message.into());
     }
 
+    /// Returns the mistakes so far, and forgets them, for whoever reports them in a way of its own.
+    pub fn take_mistakes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.mistakes)
+    }
+
     /// Ends the reading.
     ///
     /// # Errors

@@ -1,10 +1,13 @@
 //! What the gateway is told by its environment.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
 use common::{config::Environment, http::HttpConfig};
 
-use crate::{proxy::ProxyConfig, upstream::old::UpstreamConfig};
+use crate::settings::{Overrides, Settings};
 
 /// Everything that the gateway is told.
 #[derive(Clone, Debug)]
@@ -13,10 +16,12 @@ pub struct Config {
     pub public: HttpConfig,
     /// The server for those who run the gateway (`ADMIN_HOST`, `ADMIN_PORT`).
     pub admin: HttpConfig,
-    /// Deadlines and bounds of what passes through.
-    pub proxy: ProxyConfig,
-    /// The services behind.
-    pub upstream: UpstreamConfig,
+    /// The routing table and the policies, as they are at the start.
+    pub settings: Settings,
+    /// Where they were read from, and are again at a reload (`GATEWAY_CONFIG`).
+    pub file: Option<PathBuf>,
+    /// What of the environment wins over the file.
+    pub overrides: Overrides,
     /// Whether faults may be injected through the admin server (`DEMO_FAULTS`).
     pub faults: bool,
 }
@@ -24,20 +29,43 @@ pub struct Config {
 impl Config {
     /// Reads the environment; mistakes are noted there.
     pub fn from_env(env: &mut Environment) -> Self {
-        // A client that goes away takes its request to the service with it.
-        let public = HttpConfig { half_close: false, ..HttpConfig::from_env(env, 8080) };
+        let public = HttpConfig::from_env(env, 8080);
         let admin = HttpConfig {
             host: env.parse("ADMIN_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST), "an IP address"),
             port: env.parse("ADMIN_PORT", 8081, "a port from 0 to 65535"),
             workers: 1,
             ..public.clone()
         };
+        let overrides = Overrides::from_env(env);
+        let file = Some(env.text("GATEWAY_CONFIG", "")).filter(|file| !file.is_empty()).map(PathBuf::from);
+        let settings = Settings::load(file.as_deref(), &overrides).unwrap_or_else(|mistakes| {
+            mistakes.iter().for_each(|mistake| env.mistake(mistake.to_string()));
+            Settings::default()
+        });
         Self {
             public,
             admin,
-            proxy: ProxyConfig::from_env(env),
-            upstream: UpstreamConfig::from_env(env),
+            settings,
+            file,
+            overrides,
             faults: env.flag("DEMO_FAULTS", false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_named_and_not_there_is_a_mistake_like_any_other() {
+        let pairs = [("GATEWAY_CONFIG", "no such file.toml"), ("AUTH", "maybe")];
+        let mut env = Environment::from_pairs(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+
+        Config::from_env(&mut env);
+
+        let message = env.finish().expect_err("there are two mistakes").to_string();
+        assert!(message.contains("no such file.toml: cannot be read"), "{message}");
+        assert!(message.contains("AUTH must be"), "{message}");
     }
 }

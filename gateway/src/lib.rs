@@ -3,6 +3,7 @@
 //! Read in the order of a request: the table ([`routing`]), the endpoint (`routes`), the actor that owns the
 //! connections ([`proxy`]), and what is known of the services behind it ([`upstream`]).
 
+mod check;
 pub mod config;
 pub mod settings;
 pub mod startup;
@@ -17,6 +18,8 @@ pub mod guard;
 
 pub mod proxy;
 pub mod upstream;
+
+pub use check::check;
 
 use std::process::ExitCode;
 

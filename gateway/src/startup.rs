@@ -60,7 +60,7 @@ impl Gateway {
     /// # Errors
     /// When one of the ports cannot be listened on.
     pub fn build(config: Config) -> io::Result<Self> {
-        let Config { public, admin, proxy, upstream, faults } = config;
+        let Config { public, admin, proxy, upstream, faults, .. } = config;
         let mut registry = Registry::default();
         let supervisor = Supervisor::new("gateway", &mut registry);
         let public_metrics = HttpMetrics::register("gateway", &mut registry);

@@ -1,6 +1,6 @@
 //! `warren`: the launcher behind `cargo up`, an operator's view of the dead letters, and each service as a subcommand.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use warren::{dead_letters, parent, up};
@@ -22,8 +22,8 @@ enum Command {
     Users(Child),
     /// Run the orders service, configured by the environment
     Orders(Child),
-    /// Run the gateway, configured by the environment
-    Gateway(Child),
+    /// Run the gateway, configured by the environment, or check its settings
+    Gateway(Gateway),
 }
 
 #[derive(Args)]
@@ -37,13 +37,35 @@ struct Child {
     health: bool,
 }
 
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+struct Gateway {
+    #[command(flatten)]
+    child: Child,
+
+    #[command(subcommand)]
+    command: Option<GatewayCommand>,
+}
+
+#[derive(Subcommand)]
+enum GatewayCommand {
+    /// Say what a settings file means together with the environment, or everything that is wrong with it
+    Check {
+        /// A TOML file such as GATEWAY_CONFIG names
+        file: PathBuf,
+    },
+}
+
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Up(options) => up::main(options),
         Command::DeadLetters(options) => dead_letters::main(&options),
         Command::Users(child) => child.run(users::run),
         Command::Orders(child) => child.run(orders::run),
-        Command::Gateway(child) => child.run(gateway::run),
+        Command::Gateway(Gateway { command: Some(GatewayCommand::Check { file }), .. }) => {
+            gateway::check(&file)
+        }
+        Command::Gateway(Gateway { child, command: None }) => child.run(gateway::run),
     }
 }
 

@@ -3,5 +3,9 @@
 //! themselves.
 
 mod cors;
+mod limiter;
+mod security;
 
 pub use cors::Cors;
+pub use limiter::{Allowance, Client, Limiter};
+pub use security::SECURITY_HEADERS;

@@ -4,7 +4,20 @@
 //! environment, which win over the file, make a [`Settings`]. Every mistake in either is found before any of it
 //! counts.
 
+mod current;
+
+mod file;
+
+mod changes;
+mod document;
+mod mistakes;
+mod overrides;
+mod quantity;
+mod rules;
+mod summary;
+
 mod auth;
+mod cors;
 mod limits;
 mod networks;
 mod rate;
@@ -12,13 +25,26 @@ mod route;
 mod upstream;
 
 pub use auth::{AuthMode, AuthSettings};
+pub use changes::Changes;
+pub use cors::CorsSettings;
+pub use current::Current;
 pub use limits::{Deadlines, Limits};
+pub use mistakes::{Mistake, Mistakes};
 pub use networks::{InvalidNetwork, Networks};
+pub use overrides::Overrides;
 pub use rate::Rate;
 pub use route::{PublicCall, RouteSettings};
+pub use summary::Summary;
 pub use upstream::{BreakerSettings, InvalidUrl, UpstreamSettings, UpstreamUrl};
 
+use std::{fs, path::Path};
+
 use crate::policy::Cors;
+
+use self::file::FileSettings;
+
+/// The documented default: every key with what it is where it is not set.
+pub const DEFAULT_FILE: &str = include_str!("../../gateway.toml");
 
 /// Everything that the gateway is told, except where it listens.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +67,52 @@ pub struct Settings {
     pub routes: Vec<RouteSettings>,
 }
 
+impl Settings {
+    /// Reads `file`, where there is one, and lets the environment win over it.
+    ///
+    /// # Errors
+    /// Says everything that is wrong, and nothing of the file counts.
+    pub fn load(file: Option<&Path>, env: &Overrides) -> Result<Self, Mistakes> {
+        let Some(file) = file else {
+            return Self::read("the environment", "", env);
+        };
+        let name = file.display().to_string();
+        let text = fs::read_to_string(file).map_err(|error| Mistakes::cannot_read(&name, &error))?;
+        Self::read(&name, &text, env)
+    }
+
+    /// Reads the text of a file that is called `name` in messages, without an environment.
+    ///
+    /// # Errors
+    /// Says everything that is wrong.
+    pub fn parse(text: &str, name: &str) -> Result<Self, Mistakes> {
+        Self::read(name, text, &Overrides::default())
+    }
+
+    fn read(name: &str, text: &str, env: &Overrides) -> Result<Self, Mistakes> {
+        let (file, mut document) = FileSettings::read(name, text);
+        let FileSettings { mut settings, mut cors, upstreams_named } = file;
+        env.apply(&mut settings, &mut cors);
+        rules::judge(&settings, &cors, &mut |key, why| document.note(key, why));
+        settings.drop_unneeded_upstreams(&upstreams_named);
+        if !cors.origins.is_empty() {
+            settings.cors = Some(Cors::new(cors));
+        }
+        Mistakes::of(document.into_mistakes()).map_or(Ok(settings), Err)
+    }
+
+    /// Forgets those that are known without a file where neither the file nor a route names them, so that nobody asks
+    /// after the health of what is not there.
+    fn drop_unneeded_upstreams(&mut self, named: &[String]) {
+        let Self { upstreams, routes, auth, .. } = self;
+        upstreams.retain(|upstream| {
+            named.contains(&upstream.name)
+                || auth.keys_upstream == upstream.name
+                || routes.iter().any(|route| route.upstream == upstream.name)
+        });
+    }
+}
+
 impl Default for Settings {
     /// What the binary does when it is told nothing: a token is required.
     fn default() -> Self {
@@ -56,3 +128,6 @@ impl Default for Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,12 @@ impl Networks {
     }
 }
 
+impl FromIterator<Networks> for Networks {
+    fn from_iter<I: IntoIterator<Item = Self>>(lists: I) -> Self {
+        Self(lists.into_iter().flat_map(|list| list.0).collect())
+    }
+}
+
 impl Network {
     fn contains(self, address: IpAddr) -> bool {
         let bits = u32::from(self.bits);
