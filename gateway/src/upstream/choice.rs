@@ -8,6 +8,7 @@ use std::{
 use super::{
     Endpoint, EndpointFailure, EndpointId, Upstream,
     breaker::{Admission, Gate},
+    endpoint::weight,
 };
 
 /// An endpoint that was chosen for one exchange, until that has ended.
@@ -189,8 +190,8 @@ impl Round {
                 let rank = if first_try { Rank::Probe } else { Rank::LastResort };
                 Ok(Suits { rank, load: in_flight })
             }
-            Gate::Closed { .. } => {
-                let weight = endpoint.weight(self.slow_return, self.now);
+            Gate::Closed { returned } => {
+                let weight = weight(returned, self.slow_return, self.now);
                 let rank = match (unready, avoided) {
                     (true, true) => Rank::UnreadyAvoided,
                     (true, false) => Rank::Unready,

@@ -155,8 +155,7 @@ impl Endpoint {
     /// Its share in percent of its full one: less while it has only just come back.
     pub(super) fn weight(&self, slow_return: Duration, now: Instant) -> u64 {
         match self.gate() {
-            Gate::Closed { returned: None } => 100,
-            Gate::Closed { returned: Some(at) } => weight(now.saturating_duration_since(at), slow_return),
+            Gate::Closed { returned } => weight(returned, slow_return, now),
             Gate::Open { .. } | Gate::Probing => 0,
         }
     }
@@ -179,12 +178,13 @@ const CLOSED: u64 = 0;
 const OPEN: u64 = 1;
 const PROBING: u64 = 2;
 
-/// Rises in a line from [`FIRST_SHARE`] to 100.
-fn weight(since_return: Duration, slow_return: Duration) -> u64 {
-    if since_return >= slow_return {
+/// The share of a usable endpoint in percent: rises in a line from [`FIRST_SHARE`] to 100 once it `returned`.
+pub(super) fn weight(returned: Option<Instant>, slow_return: Duration, now: Instant) -> u64 {
+    let passed = returned.map_or(Duration::MAX, |returned| now.saturating_duration_since(returned));
+    if passed >= slow_return {
         return 100;
     }
-    let rise = since_return.as_nanos() * u128::from(100 - FIRST_SHARE) / slow_return.as_nanos();
+    let rise = passed.as_nanos() * u128::from(100 - FIRST_SHARE) / slow_return.as_nanos();
     FIRST_SHARE + rise as u64
 }
 

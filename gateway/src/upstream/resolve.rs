@@ -16,13 +16,14 @@ const SHORTEST: Duration = Duration::from_millis(500);
 /// Resolves `url` at once, then again and again, and where a connection failed.
 pub async fn resolve_for_ever(upstream: &Upstream, url: &UpstreamUrl) -> Infallible {
     loop {
+        let connect_failed = upstream.connect_failed();
         resolve(upstream, url).await;
         let every = upstream.settings().resolve_every;
         let pause = if upstream.is_resolved(url) { every } else { every.min(TROUBLED) };
         tokio::time::sleep(pause.min(SHORTEST)).await;
         tokio::select! {
             () = tokio::time::sleep(pause.saturating_sub(SHORTEST)) => {}
-            () = upstream.connect_failed() => {}
+            () = connect_failed => {}
         }
     }
 }

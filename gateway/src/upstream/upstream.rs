@@ -10,7 +10,7 @@ use std::{
 use arc_swap::ArcSwap;
 use common::http::Condition;
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::Notified};
 
 use super::{
     Choice, Endpoint, EndpointFailure, EndpointId, Health, Unavailable, UpstreamSettings, UpstreamUrl,
@@ -138,9 +138,10 @@ impl Upstream {
                 Health::Unknown => "not asked yet".to_owned(),
                 Health::Degraded(reason) | Health::Unready(reason) => reason,
             };
-            if !missing.contains(&reason) {
-                missing.push(reason);
-            }
+            missing.push(match endpoints.len() {
+                1 => reason,
+                _ => format!("{}: {reason}", endpoint.address()),
+            });
         }
         missing.extend(lock(&self.sites).iter().filter_map(|site| site.trouble.clone()));
         if missing.is_empty() {
@@ -240,9 +241,9 @@ impl Upstream {
         self.publish(&sites, now);
     }
 
-    /// Waits until a connection to one of its endpoints fails.
-    pub(super) async fn connect_failed(&self) {
-        self.connect_failed.notified().await;
+    /// Waits until a connection to one of its endpoints fails, from the call on.
+    pub(super) fn connect_failed(&self) -> Notified<'_> {
+        self.connect_failed.notified()
     }
 
     /// Waits until there are other endpoints than at the last call; for one waiting task.
@@ -265,8 +266,8 @@ impl Upstream {
         };
         match back {
             Some(away) => self.endpoint_back(endpoint, away),
-            None if before != health => self.count_endpoints(),
-            None => {}
+            // Also where nothing changed: two workers that count at once may have left the older figures.
+            None => self.count_endpoints(),
         }
     }
 
@@ -298,7 +299,7 @@ impl Upstream {
             for &address in &site.addresses {
                 let is_it =
                     |endpoint: &&Arc<Endpoint>| endpoint.address() == address && *endpoint.url() == site.url;
-                // A URL that is there twice, or two names of one host and port, are one endpoint each.
+                // A URL that is there twice makes no second endpoint.
                 if new.iter().any(|endpoint| is_it(&endpoint)) {
                     continue;
                 }
