@@ -4,11 +4,16 @@
 //! connections ([`proxy`]), and what is known of the services behind it ([`upstream`]).
 
 pub mod config;
+pub mod settings;
 pub mod startup;
 
 pub mod routing;
 
+pub mod policy;
+
 mod routes;
+
+pub mod guard;
 
 pub mod proxy;
 pub mod upstream;

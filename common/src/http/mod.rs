@@ -16,6 +16,8 @@ mod tracking;
 mod origin;
 mod problem;
 
+mod access_problem;
+mod caller;
 mod fields;
 mod idempotency;
 mod json_body;
@@ -34,6 +36,8 @@ mod healthcheck;
 
 mod client;
 
+pub use access_problem::CHALLENGE;
+pub use caller::{Caller, ROLE, SUBJECT};
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
 pub use fields::Fields;
