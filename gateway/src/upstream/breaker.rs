@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BreakerSettings, EndpointFailure, window::Window};
+use super::{EndpointFailure, window::Window};
+use crate::settings::BreakerSettings;
 
 /// Admits requests while the endpoint works.
 #[derive(Debug)]
@@ -67,11 +68,11 @@ impl Breaker {
     /// A closed breaker.
     pub fn new(settings: BreakerSettings, now: Instant) -> Self {
         Self {
-            settings,
             state: State::Closed,
             since: now,
             in_a_row: 0,
             recent: Window::new(settings.window, now),
+            settings,
             returned: None,
             vouched: None,
         }
@@ -143,10 +144,10 @@ impl Breaker {
             State::Closed | State::Open(_) => {
                 self.in_a_row += 1;
                 let recent = self.recent.note(true, now);
-                let BreakerSettings { failures_in_a_row, failure_ratio, least_requests, .. } = self.settings;
-                let too_many = recent.requests >= least_requests
+                let BreakerSettings { failures_in_a_row, failure_ratio, least_requests, .. } = &self.settings;
+                let too_many = recent.requests >= *least_requests
                     && f64::from(recent.failures) >= failure_ratio * f64::from(recent.requests);
-                let opens = self.in_a_row >= failures_in_a_row || too_many;
+                let opens = self.in_a_row >= *failures_in_a_row || too_many;
                 if opens {
                     self.open(why, now);
                 }

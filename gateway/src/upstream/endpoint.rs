@@ -9,10 +9,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::{
-    BreakerSettings, UpstreamUrl,
-    breaker::{Breaker, Gate},
-};
+use super::breaker::{Breaker, Gate};
+use crate::settings::{BreakerSettings, UpstreamUrl};
 
 /// The share of an endpoint that just came back, in percent of its full one.
 const FIRST_SHARE: u64 = 10;
@@ -89,12 +87,12 @@ impl Endpoint {
 
     /// Host and port as `Host` carries them.
     pub fn authority(&self) -> &str {
-        &self.url.authority
+        self.url.authority()
     }
 
     /// What every path there starts with; empty, or starts with a slash and does not end with one.
     pub fn base_path(&self) -> &str {
-        &self.url.base_path
+        self.url.base_path()
     }
 
     /// How many requests are on their way to it.

@@ -9,8 +9,6 @@
 //! - *Sends*: nothing; it writes down in each endpoint what it heard.
 //! - *When it fails*: the endpoints stay, with what was heard last; the next generation asks at once.
 
-mod config;
-
 mod upstreams;
 
 mod upstream;
@@ -32,7 +30,6 @@ mod metrics;
 pub mod old;
 
 pub use choice::{Choice, Unavailable, UnavailableReason};
-pub use config::{BreakerSettings, UpstreamSettings, UpstreamUrl};
 pub use endpoint::{Endpoint, EndpointId, Health};
 pub use failure::EndpointFailure;
 pub use health::{HealthCheck, HealthCheckState};

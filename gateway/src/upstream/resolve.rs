@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Upstream, UpstreamUrl};
+use super::Upstream;
+use crate::settings::UpstreamUrl;
 
 /// The longest pause while a name leads nowhere, such as that of a service that has still to start.
 const TROUBLED: Duration = Duration::from_secs(1);
@@ -30,7 +31,7 @@ pub async fn resolve_for_ever(upstream: &Upstream, url: &UpstreamUrl) -> Infalli
 
 /// Resolves `url` once.
 pub async fn resolve(upstream: &Upstream, url: &UpstreamUrl) {
-    let found = match tokio::net::lookup_host((url.host.as_str(), url.port)).await {
+    let found = match tokio::net::lookup_host((url.host(), url.port())).await {
         Ok(addresses) => match addresses.collect::<Vec<SocketAddr>>() {
             none if none.is_empty() => Err("no address".to_owned()),
             addresses => Ok(addresses),

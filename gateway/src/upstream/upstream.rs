@@ -13,12 +13,13 @@ use serde::Serialize;
 use tokio::sync::{Notify, futures::Notified};
 
 use super::{
-    Choice, Endpoint, EndpointFailure, EndpointId, Health, Unavailable, UpstreamSettings, UpstreamUrl,
+    Choice, Endpoint, EndpointFailure, EndpointId, Health, Unavailable,
     breaker::{Admission, Gate},
     budget::RetryBudget,
     choice::Round,
     metrics::UpstreamMetrics,
 };
+use crate::settings::{UpstreamSettings, UpstreamUrl};
 
 /// One service, at all the places where it listens. All workers share it.
 #[derive(Debug)]
@@ -189,20 +190,20 @@ impl Upstream {
                 url: url.clone(),
                 addresses: match site {
                     Some(site) => site.addresses.clone(),
-                    None => url.literal().into_iter().collect(),
+                    None => literal(url).into_iter().collect(),
                 },
                 trouble: site.and_then(|site| site.trouble.clone()),
             });
         }
         self.publish(&sites, now);
         for endpoint in self.endpoints.load().iter() {
-            endpoint.breaker(|breaker| breaker.configure(settings.breaker, now));
+            endpoint.breaker(|breaker| breaker.configure(settings.breaker.clone(), now));
         }
     }
 
     /// The URLs whose host is a name.
     pub(super) fn names(&self) -> Vec<UpstreamUrl> {
-        self.settings.load().urls.iter().filter(|url| url.literal().is_none()).cloned().collect()
+        self.settings.load().urls.iter().filter(|url| literal(url).is_none()).cloned().collect()
     }
 
     /// Whether an address of `url` is known.
@@ -223,16 +224,16 @@ impl Upstream {
                 addresses.dedup();
                 site.addresses = addresses;
                 if site.trouble.take().is_some() {
-                    log::info!("event=name_resolved upstream={} host={}", self.name, url.host);
+                    log::info!("event=name_resolved upstream={} host={}", self.name, url.host());
                 }
             }
             Err(error) => {
-                let trouble = Some(format!("cannot resolve {}: {error}", url.host));
+                let trouble = Some(format!("cannot resolve {}: {error}", url.host()));
                 if site.trouble != trouble {
                     log::warn!(
                         "event=name_not_resolved upstream={} host={} error={error:?}",
                         self.name,
-                        url.host
+                        url.host()
                     );
                     site.trouble = trouble;
                 }
@@ -293,7 +294,7 @@ impl Upstream {
     /// Makes the endpoints what `sites` say; those that were there before stay.
     fn publish(&self, sites: &[Site], now: Instant) {
         let old = self.endpoints.load_full();
-        let breaker = self.settings.load().breaker;
+        let settings = self.settings.load();
         let mut new: Vec<Arc<Endpoint>> = Vec::new();
         for site in sites {
             for &address in &site.addresses {
@@ -305,7 +306,7 @@ impl Upstream {
                 }
                 new.push(match old.iter().find(is_it) {
                     Some(endpoint) => endpoint.clone(),
-                    None => Arc::new(Endpoint::new(site.url.clone(), address, breaker, now)),
+                    None => Arc::new(Endpoint::new(site.url.clone(), address, settings.breaker.clone(), now)),
                 });
             }
         }
@@ -337,12 +338,9 @@ impl Upstream {
     }
 }
 
-impl UpstreamUrl {
-    /// The address, where the host is one and no name.
-    fn literal(&self) -> Option<SocketAddr> {
-        let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        Some(SocketAddr::new(host.parse::<IpAddr>().ok()?, self.port))
-    }
+/// The address, where the host is one and no name.
+fn literal(url: &UpstreamUrl) -> Option<SocketAddr> {
+    Some(SocketAddr::new(url.host().parse::<IpAddr>().ok()?, url.port()))
 }
 
 /// The addresses of those of `all` that are not among `others`.

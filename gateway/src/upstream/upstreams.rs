@@ -5,7 +5,8 @@ use common::telemetry::metrics::Registry;
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 
-use super::{Upstream, UpstreamSettings, metrics::Metrics, resolve::resolve};
+use super::{Upstream, metrics::Metrics, resolve::resolve};
+use crate::settings::UpstreamSettings;
 
 /// Every upstream by name. Clones share them.
 #[derive(Clone, Debug)]
