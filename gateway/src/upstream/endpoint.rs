@@ -159,8 +159,9 @@ impl Endpoint {
     }
 
     fn show_gate(&self, gate: Gate) {
-        // 62 bits of nanoseconds are 146 years.
-        let at = |at: Instant| (at.saturating_duration_since(self.born).as_nanos() as u64) << 2;
+        // 62 bits of nanoseconds are 146 years, which has to do for ever.
+        let nanos = |at: Instant| u64::try_from(at.saturating_duration_since(self.born).as_nanos());
+        let at = |at| nanos(at).unwrap_or(u64::MAX).min(u64::MAX >> 2) << 2;
         let shown = match gate {
             Gate::Closed { returned: None } => CLOSED,
             // At least one nanosecond, to be told from never.
@@ -189,4 +190,44 @@ pub(super) fn weight(returned: Option<Instant>, slow_return: Duration, now: Inst
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while the lock is held leaves whole values behind.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_gate_that_is_shown_is_that_of_the_breaker() {
+        let now = Instant::now();
+        let url = "http://127.0.0.1:3001".parse().expect("a URL");
+        let endpoint = Endpoint::new(url, ([127, 0, 0, 1], 3001).into(), BreakerSettings::default(), now);
+        assert_eq!(endpoint.gate(), Gate::Closed { returned: None });
+
+        for gate in [
+            Gate::Open { until: now + Duration::new(5, 123_456_789) },
+            Gate::Probing,
+            Gate::Closed { returned: Some(now + 3600 * SECOND) },
+            Gate::Closed { returned: None },
+        ] {
+            endpoint.show_gate(gate);
+
+            assert_eq!(endpoint.gate(), gate);
+        }
+        endpoint.show_gate(Gate::Closed { returned: Some(now) });
+        assert!(matches!(endpoint.gate(), Gate::Closed { returned: Some(_) }), "told from never");
+    }
+
+    #[test]
+    fn the_share_of_an_endpoint_that_came_back_rises_in_a_line() {
+        let now = Instant::now();
+        let after = |passed| weight(Some(now), 10 * SECOND, now + passed);
+
+        assert_eq!(after(Duration::ZERO), 10);
+        assert_eq!(after(5 * SECOND), 55);
+        assert_eq!(after(10 * SECOND), 100);
+        assert_eq!(weight(None, 10 * SECOND, now), 100, "never away");
+        assert_eq!(weight(Some(now), Duration::ZERO, now), 100, "no slow return");
+    }
 }

@@ -29,6 +29,9 @@ mod metrics;
 
 pub mod old;
 
+#[cfg(test)]
+mod tests;
+
 pub use choice::{Choice, Unavailable, UnavailableReason};
 pub use endpoint::{Endpoint, EndpointId, Health};
 pub use failure::EndpointFailure;
