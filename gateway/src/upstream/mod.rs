@@ -11,11 +11,14 @@
 
 mod upstreams;
 
-mod upstream;
+mod places;
+mod service;
+mod state;
 
 mod choice;
 mod endpoint;
 mod failure;
+mod pick;
 
 mod breaker;
 mod window;
@@ -36,5 +39,6 @@ pub use choice::{Choice, Unavailable, UnavailableReason};
 pub use endpoint::{Endpoint, EndpointId, Health};
 pub use failure::EndpointFailure;
 pub use health::{HealthCheck, HealthCheckState};
-pub use upstream::{Admitted, EndpointState, Upstream, UpstreamState};
+pub use service::{Admitted, Upstream};
+pub use state::{EndpointState, UpstreamState};
 pub use upstreams::Upstreams;

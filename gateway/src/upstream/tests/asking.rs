@@ -159,11 +159,15 @@ async fn an_endpoint_that_was_away_takes_requests_as_soon_as_it_is_heard_to_be_w
 
 #[actix::test]
 async fn an_upstream_of_new_settings_is_asked_too() {
-    let service = Service::start();
-    let (upstreams, _supervisor) = watch(&[]);
+    let services = [Service::start(), Service::start()];
+    let [users, orders] = services.each_ref().map(|service| format!("http://{}", service.address));
+    let users = settings("users", &[&users]);
+    let (upstreams, _supervisor) = watch(std::slice::from_ref(&users));
+    let is_ready =
+        |name: &str| upstreams.get(name).is_some_and(|upstream| upstream.condition() == Condition::Ready);
+    eventually("the first is ready", || is_ready("users")).await;
 
-    upstreams.apply(&[often(settings("users", &[&format!("http://{}", service.address)]))]);
+    upstreams.apply(&[often(users), often(settings("orders", &[&orders]))]);
 
-    let users = upstreams.get("users").expect("applied");
-    eventually("ready", || users.condition() == Condition::Ready).await;
+    eventually("the second is ready", || is_ready("orders")).await;
 }

@@ -124,17 +124,23 @@ fn an_endpoint_that_came_back_gets_its_share_little_by_little() {
 }
 
 #[test]
-fn under_load_too() {
+fn an_endpoint_that_came_back_gets_its_share_little_by_little_also_under_load() {
     let (upstream, now) = (upstream(2), Instant::now());
     let away = upstream.endpoints()[0].id();
     eject(&upstream, away, now);
     let back = now + 5 * SECOND;
     choose(&upstream, back).succeeded(back);
+    let share = |at: Instant| {
+        let waiting: Vec<Choice> = (0..200).map(|_| choose(&upstream, at)).collect();
+        waiting.iter().filter(|choice| choice.endpoint().id() == away).count()
+    };
 
-    let _waiting: Vec<Choice> = (0..200).map(|_| choose(&upstream, back)).collect();
+    // Of 200 requests, all at once: a tenth, and then about half, of what the other one has.
+    let (first, middle, last) = (share(back), share(back + 5 * SECOND), share(back + 10 * SECOND));
 
-    let taken = find(&upstream, away).in_flight();
-    assert!((10..=25).contains(&taken), "{taken}");
+    assert!((15..=20).contains(&first), "{first}");
+    assert!((65..=75).contains(&middle), "{middle}");
+    assert_eq!(last, 100);
 }
 
 #[test]
