@@ -1,6 +1,10 @@
 use std::{error::Error, fmt, time::Duration};
 
-use ::http::{Request, StatusCode, Uri, header::ACCEPT};
+use ::http::{
+    Request, StatusCode,
+    header::{ACCEPT, HOST},
+    request::Builder,
+};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{
@@ -70,13 +74,36 @@ impl Client {
         origin: &Origin,
         deadline: Duration,
     ) -> Result<ClientResponse, ClientError> {
-        let uri: Uri = url.parse().map_err(ClientError::url)?;
-        let request = Request::get(uri)
+        self.ask(Request::get(url), origin, deadline).await
+    }
+
+    /// Gets `url` like [`get`](Self::get) and says `host` in `Host`, where `url` leads to an address and the
+    /// server knows itself by a name.
+    ///
+    /// # Errors
+    /// When there is no whole answer within `deadline`.
+    pub async fn get_as(
+        &self,
+        host: &str,
+        url: &str,
+        origin: &Origin,
+        deadline: Duration,
+    ) -> Result<ClientResponse, ClientError> {
+        self.ask(Request::get(url).header(HOST, host), origin, deadline).await
+    }
+
+    async fn ask(
+        &self,
+        request: Builder,
+        origin: &Origin,
+        deadline: Duration,
+    ) -> Result<ClientResponse, ClientError> {
+        let request = request
             .header(ACCEPT, "application/json")
             .header(REQUEST_ID, origin.request_id.as_str())
             .header(TRACEPARENT, origin.traceparent.child().to_string())
             .body(Empty::new())
-            .map_err(ClientError::url)?;
+            .map_err(|error| ClientError(Failure::Url(error)))?;
         tokio::time::timeout(deadline, self.exchange(request))
             .await
             .unwrap_or_else(|_| Err(ClientError(Failure::Late)))
@@ -121,10 +148,6 @@ impl ClientError {
     /// Whether the deadline passed.
     pub fn is_late(&self) -> bool {
         matches!(self.0, Failure::Late)
-    }
-
-    fn url(error: impl Into<::http::Error>) -> Self {
-        Self(Failure::Url(error.into()))
     }
 }
 

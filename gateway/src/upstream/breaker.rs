@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BreakerSettings, EndpointFailure, window::Window};
+use super::{EndpointFailure, window::Window};
+use crate::settings::BreakerSettings;
 
 /// Admits requests while the endpoint works.
 #[derive(Debug)]
@@ -67,11 +68,11 @@ impl Breaker {
     /// A closed breaker.
     pub fn new(settings: BreakerSettings, now: Instant) -> Self {
         Self {
-            settings,
             state: State::Closed,
             since: now,
             in_a_row: 0,
             recent: Window::new(settings.window, now),
+            settings,
             returned: None,
             vouched: None,
         }
@@ -143,10 +144,10 @@ impl Breaker {
             State::Closed | State::Open(_) => {
                 self.in_a_row += 1;
                 let recent = self.recent.note(true, now);
-                let BreakerSettings { failures_in_a_row, failure_ratio, least_requests, .. } = self.settings;
-                let too_many = recent.requests >= least_requests
+                let BreakerSettings { failures_in_a_row, failure_ratio, least_requests, .. } = &self.settings;
+                let too_many = recent.requests >= *least_requests
                     && f64::from(recent.failures) >= failure_ratio * f64::from(recent.requests);
-                let opens = self.in_a_row >= failures_in_a_row || too_many;
+                let opens = self.in_a_row >= *failures_in_a_row || too_many;
                 if opens {
                     self.open(why, now);
                 }
@@ -202,5 +203,188 @@ impl Breaker {
     fn enter(&mut self, state: State, now: Instant) {
         self.state = state;
         self.since = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const CONNECT: EndpointFailure = EndpointFailure::Connect;
+    const STATUS: EndpointFailure = EndpointFailure::Status(500);
+
+    fn breaker() -> (Breaker, Instant) {
+        let now = Instant::now();
+        (Breaker::new(BreakerSettings::default(), now), now)
+    }
+
+    fn ordinary(at: Instant) -> Admission {
+        Admission { at, probe: false }
+    }
+
+    fn probe(at: Instant) -> Admission {
+        Admission { at, probe: true }
+    }
+
+    fn open(breaker: &mut Breaker, why: EndpointFailure, now: Instant) {
+        let opened = (0..5).filter(|_| breaker.failed(ordinary(now), why, now)).count();
+        assert_eq!(opened, 1);
+    }
+
+    fn is_closed(breaker: &Breaker) -> bool {
+        matches!(breaker.gate(), Gate::Closed { .. })
+    }
+
+    #[test]
+    fn five_failures_in_a_row_open_it_and_a_success_between_starts_the_count_again() {
+        let (mut breaker, now) = breaker();
+
+        for _ in 0..4 {
+            assert!(!breaker.failed(ordinary(now), STATUS, now));
+        }
+        breaker.succeeded(ordinary(now), now);
+        for _ in 0..4 {
+            assert!(!breaker.failed(ordinary(now), STATUS, now));
+        }
+        assert!(is_closed(&breaker));
+        assert!(breaker.failed(ordinary(now), STATUS, now));
+
+        assert_eq!(breaker.gate(), Gate::Open { until: now + 5 * SECOND });
+    }
+
+    #[test]
+    fn half_of_at_least_twenty_requests_within_ten_seconds_open_it() {
+        let (mut breaker, now) = breaker();
+
+        let opened = (0..20).find(|_| {
+            breaker.succeeded(ordinary(now), now);
+            breaker.failed(ordinary(now), STATUS, now)
+        });
+
+        assert_eq!(opened, Some(9), "with the twentieth request");
+    }
+
+    #[test]
+    fn failures_longer_ago_do_not_count() {
+        let (mut breaker, start) = breaker();
+
+        let opened = (0..100).any(|n| {
+            let now = start + 2 * n * SECOND;
+            breaker.succeeded(ordinary(now), now);
+            breaker.failed(ordinary(now), STATUS, now)
+        });
+
+        assert!(!opened, "no ten seconds hold more than ten requests");
+    }
+
+    #[test]
+    fn one_request_probes_and_decides() {
+        let (mut breaker, now) = breaker();
+        open(&mut breaker, STATUS, now);
+
+        assert!(!breaker.probe(now + 4 * SECOND), "too early");
+        let later = now + 5 * SECOND;
+        assert!(breaker.probe(later));
+        assert!(!breaker.probe(later), "one at a time");
+        assert!(!breaker.failed(probe(later), STATUS, later), "it is no second ejection");
+        assert_eq!(breaker.gate(), Gate::Open { until: later + 5 * SECOND });
+
+        let last = later + 5 * SECOND;
+        assert!(breaker.probe(last));
+        assert_eq!(breaker.succeeded(probe(last), last), Some(10 * SECOND));
+        assert_eq!(breaker.gate(), Gate::Closed { returned: Some(last) });
+    }
+
+    #[test]
+    fn a_probe_that_is_abandoned_leaves_its_place_to_the_next() {
+        let (mut breaker, now) = breaker();
+        open(&mut breaker, STATUS, now);
+        let later = now + 5 * SECOND;
+
+        assert!(breaker.probe(later));
+        breaker.abandoned(probe(later));
+
+        assert!(breaker.probe(later));
+        assert!(!breaker.probe(later));
+    }
+
+    #[test]
+    fn only_the_probe_itself_can_free_its_place() {
+        let (mut breaker, now) = breaker();
+        open(&mut breaker, CONNECT, now);
+        let (first, second) = (now + 5 * SECOND, now + 30 * SECOND);
+
+        assert!(breaker.probe(first));
+        assert!(breaker.heard_well(first, true, first).is_some());
+        open(&mut breaker, CONNECT, first);
+        assert!(breaker.probe(second));
+        breaker.abandoned(probe(first));
+
+        assert_eq!(breaker.gate(), Gate::Probing);
+    }
+
+    #[test]
+    fn requests_admitted_before_it_opened_change_nothing() {
+        let (mut breaker, now) = breaker();
+        let old = ordinary(now);
+        open(&mut breaker, STATUS, now + SECOND);
+
+        breaker.succeeded(old, now + 2 * SECOND);
+        assert!(!breaker.failed(old, STATUS, now + 2 * SECOND));
+        assert_eq!(breaker.gate(), Gate::Open { until: now + 6 * SECOND });
+
+        assert!(breaker.probe(now + 6 * SECOND));
+        breaker.failed(old, STATUS, now + 6 * SECOND);
+        breaker.succeeded(old, now + 6 * SECOND);
+        assert_eq!(breaker.gate(), Gate::Probing, "only the probe decides");
+
+        breaker.succeeded(probe(now + 6 * SECOND), now + 7 * SECOND);
+        for _ in 0..20 {
+            assert!(!breaker.failed(old, STATUS, now + 8 * SECOND));
+        }
+        assert!(is_closed(&breaker));
+    }
+
+    #[test]
+    fn an_endpoint_that_was_away_and_is_back_is_let_in_at_once() {
+        for why in [CONNECT, EndpointFailure::Timeout, EndpointFailure::Answer, STATUS] {
+            let (mut breaker, now) = breaker();
+            open(&mut breaker, why, now + SECOND);
+
+            assert_eq!(breaker.heard_well(now, true, now + 2 * SECOND), None, "asked before it opened");
+            assert_eq!(breaker.heard_well(now + SECOND, true, now + 2 * SECOND), Some(SECOND));
+
+            assert_eq!(breaker.gate(), Gate::Closed { returned: Some(now + 2 * SECOND) });
+        }
+    }
+
+    #[test]
+    fn a_health_check_that_never_noticed_anything_is_believed_once_and_only_about_the_link() {
+        let (mut breaker, now) = breaker();
+        open(&mut breaker, STATUS, now);
+        assert_eq!(breaker.heard_well(now, false, now), None);
+
+        let (mut breaker, now) = self::breaker();
+        open(&mut breaker, EndpointFailure::Answer, now);
+        assert!(breaker.heard_well(now, false, now + SECOND).is_some());
+        open(&mut breaker, EndpointFailure::Answer, now + 2 * SECOND);
+        assert_eq!(breaker.heard_well(now + 2 * SECOND, false, now + 3 * SECOND), None, "in vain before");
+
+        let probed = now + 7 * SECOND;
+        assert!(breaker.probe(probed));
+        assert!(breaker.succeeded(probe(probed), probed).is_some());
+        open(&mut breaker, EndpointFailure::Answer, probed);
+        assert!(breaker.heard_well(probed, false, probed).is_some(), "long ago");
+    }
+
+    #[test]
+    fn other_figures_count_from_the_next_request_on() {
+        let (mut breaker, now) = breaker();
+        breaker.failed(ordinary(now), STATUS, now);
+
+        breaker.configure(BreakerSettings { failures_in_a_row: 2, ..BreakerSettings::default() }, now);
+
+        assert!(breaker.failed(ordinary(now), STATUS, now));
     }
 }

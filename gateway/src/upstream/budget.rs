@@ -88,3 +88,89 @@ fn credit(ratio: f64) -> u64 {
     // Saturates; a ratio that is no number earns nothing.
     (ratio.clamp(0.0, 1.0) * RETRY as f64).round() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn taken(budget: &RetryBudget, now: Instant) -> usize {
+        (0..1000).take_while(|_| budget.take(now)).count()
+    }
+
+    #[test]
+    fn ten_requests_earn_one_retry() {
+        let now = Instant::now();
+        let budget = RetryBudget::new(0.1, now);
+        assert_eq!(taken(&budget, now), 3, "the floor");
+
+        for _ in 0..19 {
+            budget.earn();
+        }
+        assert_eq!(taken(&budget, now), 1);
+        budget.earn();
+
+        assert_eq!(taken(&budget, now), 1, "what is left over is kept");
+    }
+
+    #[test]
+    fn a_quiet_system_regains_its_floor_by_the_second() {
+        let now = Instant::now();
+        let budget = RetryBudget::new(0.1, now);
+        assert_eq!(taken(&budget, now), 3);
+
+        assert_eq!(taken(&budget, now + SECOND / 2), 0);
+        assert_eq!(taken(&budget, now + SECOND), 1);
+        assert_eq!(taken(&budget, now + 3 * SECOND), 2);
+        assert_eq!(taken(&budget, now + 3600 * SECOND), 3);
+    }
+
+    #[test]
+    fn requests_save_up_for_a_bounded_number_of_retries() {
+        let now = Instant::now();
+        let budget = RetryBudget::new(0.1, now);
+
+        for _ in 0..100_000 {
+            budget.earn();
+        }
+
+        assert_eq!(taken(&budget, now), 10 + 3);
+    }
+
+    #[test]
+    fn without_a_ratio_nothing_is_retried() {
+        let now = Instant::now();
+        for ratio in [0.0, -1.0, f64::NAN] {
+            let budget = RetryBudget::new(ratio, now);
+            budget.earn();
+
+            assert!(!budget.take(now), "{ratio}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn retries_stay_within_their_part_of_the_requests_and_the_floor(
+            ratio in 0.0..0.5_f64,
+            steps in prop::collection::vec((0..20_u32, 0..20_u32, 0..2_000_u64), 1..100),
+        ) {
+            let start = Instant::now();
+            let budget = RetryBudget::new(ratio, start);
+            let (mut requests, mut retries, mut passed) = (0, 0, 0);
+
+            for (earning, asking, millis) in steps {
+                passed += millis;
+                requests += earning;
+                (0..earning).for_each(|_| budget.earn());
+                retries += (0..asking).filter(|_| budget.take(start + Duration::from_millis(passed))).count();
+            }
+
+            // The ratio is rounded to thousandths.
+            let most = (ratio + 0.0005) * f64::from(requests) + 3.0 + (passed / 1000) as f64;
+            prop_assert!(retries as f64 <= most, "{} of {} requests in {} ms", retries, requests, passed);
+        }
+    }
+}

@@ -9,10 +9,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::{
-    BreakerSettings, UpstreamUrl,
-    breaker::{Breaker, Gate},
-};
+use super::breaker::{Breaker, Gate};
+use crate::settings::{BreakerSettings, UpstreamUrl};
 
 /// The share of an endpoint that just came back, in percent of its full one.
 const FIRST_SHARE: u64 = 10;
@@ -89,12 +87,12 @@ impl Endpoint {
 
     /// Host and port as `Host` carries them.
     pub fn authority(&self) -> &str {
-        &self.url.authority
+        self.url.authority()
     }
 
     /// What every path there starts with; empty, or starts with a slash and does not end with one.
     pub fn base_path(&self) -> &str {
-        &self.url.base_path
+        self.url.base_path()
     }
 
     /// How many requests are on their way to it.
@@ -155,15 +153,15 @@ impl Endpoint {
     /// Its share in percent of its full one: less while it has only just come back.
     pub(super) fn weight(&self, slow_return: Duration, now: Instant) -> u64 {
         match self.gate() {
-            Gate::Closed { returned: None } => 100,
-            Gate::Closed { returned: Some(at) } => weight(now.saturating_duration_since(at), slow_return),
+            Gate::Closed { returned } => weight(returned, slow_return, now),
             Gate::Open { .. } | Gate::Probing => 0,
         }
     }
 
     fn show_gate(&self, gate: Gate) {
-        // 62 bits of nanoseconds are 146 years.
-        let at = |at: Instant| (at.saturating_duration_since(self.born).as_nanos() as u64) << 2;
+        // 62 bits of nanoseconds are 146 years, which has to do for ever.
+        let nanos = |at: Instant| u64::try_from(at.saturating_duration_since(self.born).as_nanos());
+        let at = |at| nanos(at).unwrap_or(u64::MAX).min(u64::MAX >> 2) << 2;
         let shown = match gate {
             Gate::Closed { returned: None } => CLOSED,
             // At least one nanosecond, to be told from never.
@@ -179,16 +177,57 @@ const CLOSED: u64 = 0;
 const OPEN: u64 = 1;
 const PROBING: u64 = 2;
 
-/// Rises in a line from [`FIRST_SHARE`] to 100.
-fn weight(since_return: Duration, slow_return: Duration) -> u64 {
-    if since_return >= slow_return {
+/// The share of a usable endpoint in percent: rises in a line from [`FIRST_SHARE`] to 100 once it `returned`.
+pub(super) fn weight(returned: Option<Instant>, slow_return: Duration, now: Instant) -> u64 {
+    let passed = returned.map_or(Duration::MAX, |returned| now.saturating_duration_since(returned));
+    if passed >= slow_return {
         return 100;
     }
-    let rise = since_return.as_nanos() * u128::from(100 - FIRST_SHARE) / slow_return.as_nanos();
+    let rise = passed.as_nanos() * u128::from(100 - FIRST_SHARE) / slow_return.as_nanos();
     FIRST_SHARE + rise as u64
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while the lock is held leaves whole values behind.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_gate_that_is_shown_is_that_of_the_breaker() {
+        let now = Instant::now();
+        let url = "http://127.0.0.1:3001".parse().expect("a URL");
+        let endpoint = Endpoint::new(url, ([127, 0, 0, 1], 3001).into(), BreakerSettings::default(), now);
+        assert_eq!(endpoint.gate(), Gate::Closed { returned: None });
+
+        for gate in [
+            Gate::Open { until: now + Duration::new(5, 123_456_789) },
+            Gate::Probing,
+            Gate::Closed { returned: Some(now + 3600 * SECOND) },
+            Gate::Closed { returned: None },
+        ] {
+            endpoint.show_gate(gate);
+
+            assert_eq!(endpoint.gate(), gate);
+        }
+        endpoint.show_gate(Gate::Closed { returned: Some(now) });
+        assert!(matches!(endpoint.gate(), Gate::Closed { returned: Some(_) }), "told from never");
+    }
+
+    #[test]
+    fn the_share_of_an_endpoint_that_came_back_rises_in_a_line() {
+        let now = Instant::now();
+        let after = |passed| weight(Some(now), 10 * SECOND, now + passed);
+
+        assert_eq!(after(Duration::ZERO), 10);
+        assert_eq!(after(5 * SECOND), 55);
+        assert_eq!(after(10 * SECOND), 100);
+        assert_eq!(weight(None, 10 * SECOND, now), 100, "never away");
+        assert_eq!(weight(Some(now), Duration::ZERO, now), 100, "no slow return");
+    }
 }

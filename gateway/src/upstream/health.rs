@@ -49,8 +49,9 @@ async fn watch_all(upstreams: Upstreams, client: Client) -> Infallible {
         let all = upstreams.all();
         // Other settings start everything anew, which is simple, and as rare as they are.
         tokio::select! {
-            _ = join_all(all.iter().map(|upstream| watch(upstream, &client))) => {}
+            biased;
             () = upstreams.changed() => continue,
+            _ = join_all(all.iter().map(|upstream| watch(upstream, &client))) => {}
         }
         // Only where there is no upstream at all.
         upstreams.changed().await;
@@ -66,8 +67,9 @@ async fn ask_all(upstream: &Upstream, client: &Client) -> Infallible {
     loop {
         let endpoints = upstream.endpoints();
         tokio::select! {
-            _ = join_all(endpoints.iter().map(|endpoint| ask_for_ever(upstream, endpoint, client))) => {}
+            biased;
             () = upstream.endpoints_changed() => continue,
+            _ = join_all(endpoints.iter().map(|endpoint| ask_for_ever(upstream, endpoint, client))) => {}
         }
         // Only where there is no endpoint at all.
         upstream.endpoints_changed().await;
@@ -87,7 +89,7 @@ async fn ask_for_ever(upstream: &Upstream, endpoint: &Endpoint, client: &Client)
 
 async fn ask(endpoint: &Endpoint, path: &str, client: &Client) -> Health {
     let url = format!("http://{}{}{path}", endpoint.address(), endpoint.base_path());
-    match client.get(&url, &Origin::fresh(), DEADLINE).await {
+    match client.get_as(endpoint.authority(), &url, &Origin::fresh(), DEADLINE).await {
         Ok(answer) if answer.status.is_success() => served(&answer.body),
         Ok(answer) => Health::Unready(format!("answers {}", answer.status.as_u16())),
         Err(error) => Health::Unready(error.to_string()),

@@ -9,15 +9,16 @@
 //! - *Sends*: nothing; it writes down in each endpoint what it heard.
 //! - *When it fails*: the endpoints stay, with what was heard last; the next generation asks at once.
 
-mod config;
-
 mod upstreams;
 
-mod upstream;
+mod places;
+mod service;
+mod state;
 
 mod choice;
 mod endpoint;
 mod failure;
+mod pick;
 
 mod breaker;
 mod window;
@@ -31,10 +32,13 @@ mod metrics;
 
 pub mod old;
 
+#[cfg(test)]
+mod tests;
+
 pub use choice::{Choice, Unavailable, UnavailableReason};
-pub use config::{BreakerSettings, UpstreamSettings, UpstreamUrl};
 pub use endpoint::{Endpoint, EndpointId, Health};
 pub use failure::EndpointFailure;
 pub use health::{HealthCheck, HealthCheckState};
-pub use upstream::{Admitted, EndpointState, Upstream, UpstreamState};
+pub use service::{Admitted, Upstream};
+pub use state::{EndpointState, UpstreamState};
 pub use upstreams::Upstreams;

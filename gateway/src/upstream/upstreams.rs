@@ -2,9 +2,11 @@ use std::{sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use common::telemetry::metrics::Registry;
+use futures_util::future::join_all;
 use tokio::sync::Notify;
 
-use super::{Upstream, UpstreamSettings, metrics::Metrics};
+use super::{Upstream, metrics::Metrics, resolve::resolve};
+use crate::settings::UpstreamSettings;
 
 /// Every upstream by name. Clones share them.
 #[derive(Clone, Debug)]
@@ -55,6 +57,16 @@ impl Upstreams {
     /// All of them, in the order of the settings.
     pub fn all(&self) -> Arc<Vec<Arc<Upstream>>> {
         self.0.all.load_full()
+    }
+
+    /// Resolves every name once, so that whoever starts can wait for the addresses; [`HealthCheck`] goes on.
+    ///
+    /// [`HealthCheck`]: super::HealthCheck
+    pub async fn resolve(&self) {
+        let all = self.all();
+        let names =
+            all.iter().flat_map(|upstream| upstream.names().into_iter().map(move |url| (upstream, url)));
+        join_all(names.map(|(upstream, url)| async move { resolve(upstream, &url).await })).await;
     }
 
     /// Waits until there are other settings than at the last call; for one waiting task.
