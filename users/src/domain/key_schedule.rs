@@ -11,15 +11,15 @@ pub struct KeySchedule {
     pub signs_for_s: u64,
     /// How long a key is published before it signs.
     pub ahead_s: u64,
-    /// How long a token is good.
-    pub token_s: u64,
+    /// How long a key stays once the next one signs.
+    pub stays_s: u64,
 }
 
 impl KeySchedule {
     /// Lets each key sign for `signs_for_s`, and tokens be good for `token_s`. A key is published two minutes ahead,
     /// since verifiers ask every minute; half its time where that is shorter.
     pub fn new(signs_for_s: u64, token_s: u64) -> Self {
-        Self { signs_for_s, ahead_s: (signs_for_s / 2).min(120), token_s }
+        Self { signs_for_s, ahead_s: (signs_for_s / 2).min(120), stays_s: token_s.saturating_add(GRACE_S) }
     }
 
     /// Returns from when a new key is to sign where it is time to make one; `newest` is when the newest one starts to.
@@ -51,7 +51,7 @@ impl KeySchedule {
     }
 
     fn over_at(self, successor: u64) -> u64 {
-        successor.saturating_add(self.token_s).saturating_add(GRACE_S)
+        successor.saturating_add(self.stays_s)
     }
 }
 
@@ -61,7 +61,7 @@ mod tests {
 
     const HOUR: u64 = 3600;
     const DAY: u64 = 24 * HOUR;
-    const SCHEDULE: KeySchedule = KeySchedule { signs_for_s: DAY, ahead_s: 120, token_s: HOUR };
+    const SCHEDULE: KeySchedule = KeySchedule { signs_for_s: DAY, ahead_s: 120, stays_s: HOUR + GRACE_S };
 
     #[test]
     fn the_first_key_signs_at_once_and_later_ones_only_when_everybody_can_know_them() {

@@ -41,3 +41,6 @@ const SIGNING_KEYS: Table<maintain_keys::StoredKey> = Table::new("signing_keys")
 
 /// Tallies by id, apart from the users because events change them often.
 const TALLIES: Table<OrderTally> = Table::new("order_tallies");
+
+#[cfg(test)]
+mod tests;
