@@ -29,3 +29,6 @@ pub use denied::Denied;
 
 pub use keys::Keys;
 pub use keys_actor::{KeysActor, KeysSource, KeysState};
+
+#[cfg(test)]
+mod tests;
