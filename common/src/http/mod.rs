@@ -34,8 +34,11 @@ mod healthcheck;
 
 mod client;
 
+mod description;
+
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
+pub use description::{DESCRIPTION_PATH, Description, IdempotencyKeyParam, described_otherwise, flaws};
 pub use fields::Fields;
 pub use healthcheck::healthcheck;
 pub use idempotency::{Carried, KeyedWrites};

@@ -5,6 +5,19 @@ use super::{App, problem::user_not_found, view::UserView};
 use crate::{domain::UserId, repository::FindUser};
 
 /// `GET /users/{id}`: 200 with the user and what is known of their orders, or 404.
+#[utoipa::path(
+    get,
+    path = "/users/{id}",
+    operation_id = "findUser",
+    summary = "One user, and what is known of their orders",
+    tag = "users",
+    params(("id" = String, Path, description = "The user's id", example = "u1")),
+    responses(
+        (status = 200, description = "The user", body = UserView),
+        (status = 403, description = "forbidden: a user may read only itself"),
+        (status = 404, description = "user not found"),
+    )
+)]
 pub(super) async fn find(app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id = UserId::given(id.into_inner());
     let known = app.repository.read(FindUser { id }).await?.ok_or_else(user_not_found)?;
