@@ -38,7 +38,10 @@ mod description;
 
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
-pub use description::{DESCRIPTION_PATH, Description, IdempotencyKeyParam, described_otherwise, flaws};
+pub use description::{
+    DESCRIPTION_PATH, Description, IdempotencyKeyParam, Refusal, described_otherwise, flaws,
+    shared_components,
+};
 pub use fields::Fields;
 pub use healthcheck::healthcheck;
 pub use idempotency::{Carried, KeyedWrites};

@@ -54,12 +54,12 @@ impl PageRequest {
 
 /// A page as a client sees it.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Page)]
+#[schema(as = Page, description = "A page.")]
 #[serde(rename_all = "camelCase")]
 pub struct PageView<T> {
     /// The entries.
     pub items: Vec<T>,
-    /// What to send as `cursor` for the next page, or `None` at the end.
+    /// What to send as `cursor` for the next page; null at the end.
     #[schema(required = true)]
     pub next_cursor: Option<String>,
 }

@@ -16,6 +16,7 @@ use crate::{
 
 /// What a client sends to order. Missing fields are named together with wrong ones, so none is required here.
 #[derive(Deserialize, ToSchema)]
+#[schema(description = "Who orders what.")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Placement {
     /// Who orders.

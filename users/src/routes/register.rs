@@ -15,6 +15,7 @@ use crate::{
 
 /// What a client sends to register. Missing fields are named together with wrong ones, so none is required here.
 #[derive(Deserialize, ToSchema)]
+#[schema(description = "Who registers.")]
 pub(super) struct Registration {
     /// Of 1 to 200 characters, none of them a control character; white space around it does not count.
     #[schema(

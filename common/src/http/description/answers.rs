@@ -6,51 +6,74 @@ use utoipa::PartialSchema;
 
 use crate::http::{FieldError, problem};
 
-/// A problem that an endpoint may answer with: status, `error` and `detail`.
-type Refusal = (u16, &'static str, &'static str);
+/// A problem that an endpoint may answer with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    status: u16,
+    error: &'static str,
+    detail: &'static str,
+}
+
+impl Refusal {
+    /// A problem with its short text, and with an example of the sentence that explains it (or nothing).
+    pub const fn new(status: u16, error: &'static str, detail: &'static str) -> Self {
+        Self { status, error, detail }
+    }
+
+    /// Adds the problem to those that `operation` may answer with.
+    pub fn describe(&self, operation: &mut Value) {
+        refuse(&mut operation["responses"][self.status.to_string()], self.status, self.error, self.detail);
+    }
+}
 
 /// Of every endpoint: see `store_problem` and `Problem::internal`.
-const ALWAYS: [Refusal; 2] =
-    [(500, "internal server error", ""), (503, "restarting", "repository is restarting")];
+const ALWAYS: [Refusal; 2] = [
+    Refusal::new(500, "internal server error", ""),
+    Refusal::new(503, "restarting", "repository is restarting"),
+];
 
 /// Of what takes a `JsonBody`.
 const JSON_BODY: [Refusal; 6] = [
-    (400, "malformed JSON", "EOF while parsing a value at line 1 column 5"),
-    (400, "invalid body", "invalid type: integer, expected a string at line 1 column 9"),
-    (400, "malformed body", "the body ended early"),
-    (408, "request timeout", "the body came too slowly"),
-    (413, "body too large", "a body may have 65536 bytes"),
-    (415, "unsupported media type", "the content type must be application/json"),
+    Refusal::new(400, "malformed JSON", "EOF while parsing a value at line 1 column 5"),
+    Refusal::new(400, "invalid body", "invalid type: integer, expected a string at line 1 column 9"),
+    Refusal::new(400, "malformed body", "the body ended early"),
+    Refusal::new(408, "request timeout", "the body came too slowly"),
+    Refusal::new(413, "body too large", "a body may have 65536 bytes"),
+    Refusal::new(415, "unsupported media type", "the content type must be application/json"),
 ];
 
 /// Of what asks for a page.
 const PAGED: [Refusal; 3] = [
-    (400, "invalid limit", "limit must be a number from 1 to 100"),
-    (400, "invalid cursor", "cursor must be a nextCursor of an earlier page"),
-    (400, "invalid query", "duplicate field `limit`"),
+    Refusal::new(400, "invalid limit", "limit must be a number from 1 to 100"),
+    Refusal::new(400, "invalid cursor", "cursor must be a nextCursor of an earlier page"),
+    Refusal::new(400, "invalid query", "duplicate field `limit`"),
 ];
 
 /// Of what `KeyedWrites` carries out.
 const KEYED_WRITE: [Refusal; 7] = [
-    (
+    Refusal::new(
         400,
         "invalid idempotency key",
         "Idempotency-Key must be sent once, with 1 to 255 visible ASCII characters",
     ),
-    (409, "request in progress", "a request with this Idempotency-Key is still being carried out"),
-    (
+    Refusal::new(
+        409,
+        "request in progress",
+        "a request with this Idempotency-Key is still being carried out",
+    ),
+    Refusal::new(
         422,
         "idempotency key reused",
         "this Idempotency-Key was used with another request; use a new key for a new request",
     ),
-    (
+    Refusal::new(
         500,
         "outcome unknown",
         "whether the change was made is unknown; send it again with the same Idempotency-Key, or look",
     ),
-    (503, "overloaded", "too many commands are waiting; nothing was stored"),
-    (503, "outbox full", "too many events wait for the broker; nothing was stored"),
-    (503, "storage full", "the service's disk is nearly full"),
+    Refusal::new(503, "overloaded", "too many commands are waiting; nothing was stored"),
+    Refusal::new(503, "outbox full", "too many events wait for the broker; nothing was stored"),
+    Refusal::new(503, "storage full", "the service's disk is nearly full"),
 ];
 
 /// Adds them to the endpoints of `document`, and their schemas and headers to its components.
@@ -58,17 +81,30 @@ pub(super) fn add(document: &mut Value) {
     for operation in operations(document) {
         let refusals = refusals_of(operation);
         let keyed = has_parameter(operation, "Idempotency-Key");
-        let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { continue };
-        for refusal in refusals {
-            refuse(responses, refusal);
+        if let Some(responses) = operation["responses"].as_object_mut() {
+            for (status, response) in responses {
+                finish(status, response, keyed);
+            }
         }
-        for (status, response) in responses {
-            finish(status, response, keyed);
+        for refusal in refusals {
+            refusal.describe(operation);
         }
     }
-    document["components"]["schemas"]["Problem"] = json!(problem::Body::schema());
-    document["components"]["schemas"]["FieldError"] = json!(FieldError::schema());
-    document["components"]["headers"] = headers();
+    if let Value::Object(shared) = shared_components() {
+        for (kind, components) in shared {
+            for (name, component) in components.as_object().into_iter().flatten() {
+                document["components"][&kind][name] = component.clone();
+            }
+        }
+    }
+}
+
+/// The schemas and headers that every description refers to.
+pub fn shared_components() -> Value {
+    json!({
+        "schemas": { "Problem": problem::Body::schema(), "FieldError": FieldError::schema() },
+        "headers": headers(),
+    })
 }
 
 fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
@@ -96,66 +132,58 @@ fn refusals_of(operation: &Value) -> Vec<Refusal> {
     refusals
 }
 
-/// Adds one refusal to what the endpoint says of the same status.
-fn refuse(responses: &mut Map<String, Value>, (status, error, detail): Refusal) {
-    let said = match detail {
-        "" => error.to_owned(),
-        detail => format!("{error}: {detail}"),
-    };
-    let response = responses.entry(status.to_string()).or_insert_with(|| json!({ "description": "" }));
-    let before = response["description"].as_str().unwrap_or_default();
-    response["description"] = match before {
-        "" => said.into(),
-        before => format!("{before}\n{said}").into(),
-    };
-}
-
-/// Gives a response its headers, and one that refuses its problems: a line each of its description, written as
-/// `Problem` writes itself.
+/// Gives what the endpoint says of a response its headers. One that refuses says so as `Problem` writes itself, a
+/// line each.
 fn finish(status: &str, response: &mut Value, keyed: bool) {
-    response["headers"]["X-Request-Id"] = reference("headers", "RequestId");
-    let Some(code) = status.parse().ok().and_then(|code| StatusCode::from_u16(code).ok()) else { return };
-    if code.is_success() {
+    let code = status.parse().unwrap_or(200);
+    if code < 400 {
+        response["headers"]["X-Request-Id"] = reference("headers", "RequestId");
         if keyed {
             response["headers"]["Idempotency-Replayed"] = reference("headers", "IdempotencyReplayed");
         }
         return;
     }
-    match code.as_u16() {
-        503 => response["headers"]["Retry-After"] = reference("headers", "RetryAfter"),
-        409 | 500 if keyed => {
+    let said = response["description"].take();
+    for line in said.as_str().unwrap_or_default().lines() {
+        let (error, detail) = line.split_once(": ").unwrap_or((line, ""));
+        refuse(response, code, error, detail);
+    }
+}
+
+fn refuse(response: &mut Value, status: u16, error: &str, detail: &str) {
+    response["headers"]["X-Request-Id"] = reference("headers", "RequestId");
+    match (status, error) {
+        (429 | 503, _) => response["headers"]["Retry-After"] = reference("headers", "RetryAfter"),
+        (_, "request in progress" | "outcome unknown") => {
             response["headers"]["Retry-After"] = reference("headers", "RetryAfterSometimes");
         }
         _ => {}
     }
-    let said = response["description"].as_str().unwrap_or_default().to_owned();
-    let examples: Map<String, Value> = said.lines().map(|line| example(code, line)).collect();
-    let lines: Vec<String> = examples.keys().map(|error| format!("`{error}`")).collect();
-    response["description"] = lines.join(", ").into();
-    response["content"] = json!({
-        "application/problem+json": { "schema": reference("schemas", "Problem"), "examples": examples }
-    });
+    let content = &mut response["content"]["application/problem+json"];
+    content["schema"] = reference("schemas", "Problem");
+    content["examples"][error] = json!({ "value": example(status, error, detail) });
+    let errors = content["examples"].as_object().into_iter().flat_map(Map::keys);
+    let errors: Vec<String> = errors.map(|error| format!("`{error}`")).collect();
+    response["description"] = errors.join(", ").into();
 }
 
-fn example(status: StatusCode, said: &str) -> (String, Value) {
-    let (error, detail) = said.split_once(": ").map_or((said, None), |(error, detail)| (error, Some(detail)));
+fn example(status: u16, error: &str, detail: &str) -> Value {
+    let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     let mut problem = json!({
         "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or("Error"),
-        "status": status.as_u16(),
+        "title": title.unwrap_or("Error"),
+        "status": status,
         "error": error,
         "requestId": "01a94b0c-8e03-7e5a-9c93-6894a57f9324",
     });
-    match detail {
+    if error == "invalid fields" {
         // A field with what is wrong with it, as `Fields` notes them.
-        Some(detail) if error == "invalid fields" => {
-            let (field, message) = detail.split_once(' ').unwrap_or((detail, "is missing"));
-            problem["errors"] = json!([{ "field": field, "message": message }]);
-        }
-        Some(detail) => problem["detail"] = detail.into(),
-        None => {}
+        let (field, message) = detail.split_once(' ').unwrap_or((detail, "is missing"));
+        problem["errors"] = json!([{ "field": field, "message": message }]);
+    } else if !detail.is_empty() {
+        problem["detail"] = detail.into();
     }
-    (error.to_owned(), json!({ "value": problem }))
+    problem
 }
 
 fn headers() -> Value {
