@@ -39,7 +39,7 @@ mod description;
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
 pub use description::{
-    DESCRIPTION_PATH, Description, IdempotencyKeyParam, Refusal, described_otherwise, flaws,
+    DESCRIPTION_PATH, Description, IdempotencyKeyParam, Refusal, described_otherwise, flaws, member_at,
     shared_components,
 };
 pub use fields::Fields;

@@ -8,32 +8,32 @@ use crate::http::{FieldError, problem};
 
 /// A problem that an endpoint may answer with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Refusal<'a> {
     status: u16,
-    error: &'static str,
-    detail: &'static str,
+    error: &'a str,
+    detail: &'a str,
 }
 
-impl Refusal {
+impl<'a> Refusal<'a> {
     /// A problem with its short text, and with an example of the sentence that explains it (or nothing).
-    pub const fn new(status: u16, error: &'static str, detail: &'static str) -> Self {
+    pub const fn new(status: u16, error: &'a str, detail: &'a str) -> Self {
         Self { status, error, detail }
     }
 
     /// Adds the problem to those that `operation` may answer with.
     pub fn describe(&self, operation: &mut Value) {
-        refuse(&mut operation["responses"][self.status.to_string()], self.status, self.error, self.detail);
+        refuse(member_at(operation, &["responses", &self.status.to_string()]), *self);
     }
 }
 
 /// Of every endpoint: see `store_problem` and `Problem::internal`.
-const ALWAYS: [Refusal; 2] = [
+const ALWAYS: [Refusal<'static>; 2] = [
     Refusal::new(500, "internal server error", ""),
     Refusal::new(503, "restarting", "repository is restarting"),
 ];
 
 /// Of what takes a `JsonBody`.
-const JSON_BODY: [Refusal; 6] = [
+const JSON_BODY: [Refusal<'static>; 6] = [
     Refusal::new(400, "malformed JSON", "EOF while parsing a value at line 1 column 5"),
     Refusal::new(400, "invalid body", "invalid type: integer, expected a string at line 1 column 9"),
     Refusal::new(400, "malformed body", "the body ended early"),
@@ -43,14 +43,14 @@ const JSON_BODY: [Refusal; 6] = [
 ];
 
 /// Of what asks for a page.
-const PAGED: [Refusal; 3] = [
+const PAGED: [Refusal<'static>; 3] = [
     Refusal::new(400, "invalid limit", "limit must be a number from 1 to 100"),
     Refusal::new(400, "invalid cursor", "cursor must be a nextCursor of an earlier page"),
     Refusal::new(400, "invalid query", "duplicate field `limit`"),
 ];
 
 /// Of what `KeyedWrites` carries out.
-const KEYED_WRITE: [Refusal; 7] = [
+const KEYED_WRITE: [Refusal<'static>; 7] = [
     Refusal::new(
         400,
         "invalid idempotency key",
@@ -93,7 +93,7 @@ pub(super) fn add(document: &mut Value) {
     if let Value::Object(shared) = shared_components() {
         for (kind, components) in shared {
             for (name, component) in components.as_object().into_iter().flatten() {
-                document["components"][&kind][name] = component.clone();
+                *member_at(document, &["components", &kind, name]) = component.clone();
             }
         }
     }
@@ -118,7 +118,7 @@ fn has_parameter(operation: &Value, name: &str) -> bool {
     parameters.is_some_and(|parameters| parameters.iter().any(|parameter| parameter["name"] == name))
 }
 
-fn refusals_of(operation: &Value) -> Vec<Refusal> {
+fn refusals_of(operation: &Value) -> Vec<Refusal<'static>> {
     let mut refusals = ALWAYS.to_vec();
     if operation.get("requestBody").is_some() {
         refusals.extend(JSON_BODY);
@@ -135,39 +135,53 @@ fn refusals_of(operation: &Value) -> Vec<Refusal> {
 /// Gives what the endpoint says of a response its headers. One that refuses says so as `Problem` writes itself, a
 /// line each.
 fn finish(status: &str, response: &mut Value, keyed: bool) {
-    let code = status.parse().unwrap_or(200);
-    if code < 400 {
-        response["headers"]["X-Request-Id"] = reference("headers", "RequestId");
+    let status = status.parse().unwrap_or(200);
+    if status < 400 {
+        *member_at(response, &["headers", "X-Request-Id"]) = reference("headers", "RequestId");
         if keyed {
-            response["headers"]["Idempotency-Replayed"] = reference("headers", "IdempotencyReplayed");
+            *member_at(response, &["headers", "Idempotency-Replayed"]) =
+                reference("headers", "IdempotencyReplayed");
         }
         return;
     }
-    let said = response["description"].take();
+    let said = member_at(response, &["description"]).take();
     for line in said.as_str().unwrap_or_default().lines() {
         let (error, detail) = line.split_once(": ").unwrap_or((line, ""));
-        refuse(response, code, error, detail);
+        refuse(response, Refusal { status, error, detail });
     }
 }
 
-fn refuse(response: &mut Value, status: u16, error: &str, detail: &str) {
-    response["headers"]["X-Request-Id"] = reference("headers", "RequestId");
-    match (status, error) {
-        (429 | 503, _) => response["headers"]["Retry-After"] = reference("headers", "RetryAfter"),
-        (_, "request in progress" | "outcome unknown") => {
-            response["headers"]["Retry-After"] = reference("headers", "RetryAfterSometimes");
-        }
-        _ => {}
+fn refuse(response: &mut Value, refusal: Refusal<'_>) {
+    let Refusal { status, error, .. } = refusal;
+    *member_at(response, &["headers", "X-Request-Id"]) = reference("headers", "RequestId");
+    let retry_after = match (status, error) {
+        (429 | 503, _) => Some("RetryAfter"),
+        (_, "request in progress" | "outcome unknown") => Some("RetryAfterSometimes"),
+        _ => None,
+    };
+    if let Some(header) = retry_after {
+        *member_at(response, &["headers", "Retry-After"]) = reference("headers", header);
     }
-    let content = &mut response["content"]["application/problem+json"];
-    content["schema"] = reference("schemas", "Problem");
-    content["examples"][error] = json!({ "value": example(status, error, detail) });
+    let content = member_at(response, &["content", "application/problem+json"]);
+    *member_at(content, &["schema"]) = reference("schemas", "Problem");
+    *member_at(content, &["examples", error, "value"]) = example(refusal);
     let errors = content["examples"].as_object().into_iter().flat_map(Map::keys);
     let errors: Vec<String> = errors.map(|error| format!("`{error}`")).collect();
-    response["description"] = errors.join(", ").into();
+    *member_at(response, &["description"]) = errors.join(", ").into();
 }
 
-fn example(status: u16, error: &str, detail: &str) -> Value {
+/// Leads to a member of a member of a document, as often as `path` says. What is no object on the way becomes one,
+/// so that there is always such a member, whoever wrote the document.
+pub fn member_at<'a>(document: &'a mut Value, path: &[&str]) -> &'a mut Value {
+    path.iter().fold(document, |value, name| {
+        if !value.is_object() {
+            *value = Value::Object(Map::new());
+        }
+        &mut value[*name]
+    })
+}
+
+fn example(Refusal { status, error, detail }: Refusal<'_>) -> Value {
     let title = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     let mut problem = json!({
         "type": "about:blank",
@@ -242,6 +256,16 @@ mod tests {
         assert_eq!(statuses("post"), ["201", "400", "408", "409", "413", "415", "422", "500", "503"]);
         let made = &things["post"]["responses"]["201"]["headers"];
         assert!(made["Idempotency-Replayed"].is_object() && made["X-Request-Id"].is_object(), "{made}");
+    }
+
+    #[test]
+    fn nonsense_in_a_document_is_replaced() {
+        let mut operation = json!({ "responses": { "400": { "headers": [], "content": 7 } } });
+
+        Refusal::new(400, "bad", "as bad as it gets").describe(&mut operation);
+
+        assert_eq!(operation["responses"]["400"]["description"], "`bad`");
+        assert_eq!(member_at(&mut json!("text"), &["a", "b"]), &Value::Null);
     }
 
     #[test]

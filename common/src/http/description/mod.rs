@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use utoipa::{IntoParams, openapi::OpenApi};
 
-pub use answers::{Refusal, shared_components};
+pub use answers::{Refusal, member_at, shared_components};
 pub use check::{described_otherwise, flaws};
 
 /// Where a service describes itself. Internal, like `/metrics`: paths are the service's own.
