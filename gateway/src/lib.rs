@@ -1,7 +1,8 @@
 //! The only public entry: takes a request, finds the service that answers it, and passes both on.
 //!
 //! Read in the order of a request: the table ([`routing`]), the endpoint (`routes`), the actor that owns the
-//! connections ([`proxy`]), and what is known of the services behind it ([`upstream`]).
+//! connections ([`proxy`]), what is known of the services behind it ([`upstream`]), and
+//! what the gateway says of them all to those who write clients ([`api`]).
 
 mod check;
 pub mod config;
@@ -20,6 +21,7 @@ pub mod proxy;
 pub mod upstream;
 
 pub use check::check;
+pub mod api;
 
 use std::process::ExitCode;
 

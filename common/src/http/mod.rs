@@ -43,6 +43,12 @@ pub use actix_web::http::StatusCode;
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
 pub use drain::{Drain, OpenConnection};
+mod description;
+
+pub use description::{
+    DESCRIPTION_PATH, Description, IdempotencyKeyParam, Refusal, described_otherwise, flaws, member_at,
+    shared_components,
+};
 pub use fields::Fields;
 pub use healthcheck::healthcheck;
 pub use idempotency::{Carried, KeyedWrites};

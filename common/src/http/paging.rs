@@ -1,6 +1,7 @@
 use actix_web::http::StatusCode;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
 use crate::store::Page;
@@ -12,9 +13,14 @@ const DEFAULT_LIMIT: usize = 20;
 const MOST: usize = 100;
 
 /// What a client asks of a list: `?limit` and `?cursor`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct PageRequest {
+    /// At most so many entries.
+    #[param(value_type = u8, required = false, minimum = 1, maximum = 100, default = 20)]
     limit: Option<String>,
+    /// The `nextCursor` of the page before; the first page where it is not given.
+    #[param(value_type = String, required = false, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
 }
 
@@ -47,12 +53,14 @@ impl PageRequest {
 }
 
 /// A page as a client sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Page, description = "A page.")]
 #[serde(rename_all = "camelCase")]
 pub struct PageView<T> {
     /// The entries.
     pub items: Vec<T>,
-    /// What to send as `cursor` for the next page, or `None` at the end.
+    /// What to send as `cursor` for the next page; null at the end.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
 

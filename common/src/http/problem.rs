@@ -5,6 +5,7 @@ use actix_web::{
     http::StatusCode,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::telemetry::trace::{REQUEST_ID, RequestId};
 
@@ -32,7 +33,7 @@ struct Parts {
 }
 
 /// What is wrong with one field.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Which field, such as `items[3]`.
     pub field: Cow<'static, str>,
@@ -239,19 +240,30 @@ impl Responder for Problem {
     }
 }
 
-#[derive(Serialize)]
+/// What went wrong: a problem of RFC 9457.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+pub(super) struct Body<'a> {
+    /// No more than the status tells; see `error`.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The status in words.
     title: &'static str,
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What is the matter this time, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     detail: Option<&'a str>,
+    /// What is the matter, in a few words that stay the same.
     error: &'a str,
+    /// Names the request in the logs.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
     request_id: Option<&'a str>,
+    /// What is wrong with each field, where that is the matter.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    #[schema(required = false)]
     errors: &'a [FieldError],
 }
 

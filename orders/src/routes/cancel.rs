@@ -1,6 +1,6 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use common::{
-    http::{Caller, Carried, Problem, RequestOrigin},
+    http::{Caller, Carried, IdempotencyKeyParam, Problem, RequestOrigin},
     store::Fingerprint,
 };
 
@@ -12,6 +12,20 @@ use crate::{
 
 /// `POST /orders/{id}/cancel`: 200 with the order, once the change and its event are on disk; 403 where it is
 /// another user's, 409 where it was cancelled before. The body, where there is one, says nothing and is not read.
+#[utoipa::path(
+    post,
+    path = "/orders/{id}/cancel",
+    operation_id = "cancelOrder",
+    summary = "Cancel an order",
+    tag = "orders",
+    params(("id" = String, Path, description = "The order's id"), IdempotencyKeyParam),
+    responses(
+        (status = 200, description = "The order, cancelled for good", body = super::description::Order),
+        (status = 403, description = "forbidden: the order is somebody else's"),
+        (status = 404, description = "order not found"),
+        (status = 409, description = "order already cancelled"),
+    )
+)]
 pub(super) async fn cancel(
     request: HttpRequest,
     app: web::Data<App>,

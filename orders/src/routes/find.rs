@@ -10,6 +10,19 @@ use crate::{domain::OrderId, repository::FindOrder};
 
 /// `GET /orders/{id}`: 200 with the order, and its customer's name where that is known, 403 where it is
 /// another user's, or 404.
+#[utoipa::path(
+    get,
+    path = "/orders/{id}",
+    operation_id = "findOrder",
+    summary = "One order",
+    tag = "orders",
+    params(("id" = String, Path, description = "The order's id")),
+    responses(
+        (status = 200, description = "The order", body = OrderView),
+        (status = 403, description = "forbidden: the order is somebody else's"),
+        (status = 404, description = "order not found"),
+    )
+)]
 pub(super) async fn find(
     app: web::Data<App>,
     caller: Caller,

@@ -21,6 +21,23 @@ pub(super) struct Filter {
 
 /// `GET /orders?userId&limit&cursor`: 200 with a page of orders, oldest first; of one customer where `userId`
 /// is given. Whoever may see only its own gets those without asking, and 403 for anybody else's.
+#[utoipa::path(
+    get,
+    path = "/orders",
+    operation_id = "listOrders",
+    summary = "A page of orders, oldest first",
+    tag = "orders",
+    params(
+        ("userId" = Option<String>, Query, description = "Only this user's orders; everybody's where it is not given",
+            pattern = "^[A-Za-z0-9._~-]{1,64}$", example = "u1"),
+        PageRequest,
+    ),
+    responses(
+        (status = 200, description = "The page", body = PageView<OrderView>),
+        (status = 400, description = "invalid user: no user has this id"),
+        (status = 403, description = "forbidden: a user may list only its own orders"),
+    )
+)]
 pub(super) async fn list(
     app: web::Data<App>,
     caller: Caller,

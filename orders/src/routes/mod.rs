@@ -7,6 +7,8 @@ mod place;
 mod problem;
 mod view;
 
+mod description;
+
 use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
@@ -33,8 +35,12 @@ pub struct App {
 
 /// Adds the service's routes.
 pub fn configure(routes: &mut ServiceConfig, app: &web::Data<App>) {
+    routes.app_data(app.clone()).service(description::description().resource()).configure(endpoints);
+}
+
+/// The endpoints, each of which [`description`] describes.
+fn endpoints(routes: &mut ServiceConfig) {
     routes
-        .app_data(app.clone())
         .service(readable("/orders", list::list).post(place::place))
         .service(readable("/orders/{id}", find::find))
         .service(web::resource("/orders/{id}/cancel").post(cancel::cancel));

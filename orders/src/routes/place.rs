@@ -1,10 +1,11 @@
 use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web};
 use common::{
-    http::{Caller, Carried, Fields, JsonBody, Problem, RequestOrigin},
+    http::{Caller, Carried, Fields, IdempotencyKeyParam, JsonBody, Problem, RequestOrigin},
     store::Fingerprint,
     telemetry::trace::Origin,
 };
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{App, problem::invalid_user};
 use crate::{
@@ -14,15 +15,39 @@ use crate::{
 };
 
 /// What a client sends to order. Missing fields are named together with wrong ones, so none is required here.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(description = "Who orders what.")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Placement {
+    /// Who orders.
+    #[schema(required = true, nullable = false, pattern = "^[A-Za-z0-9._~-]{1,64}$", example = "u1")]
     user_id: Option<String>,
+    /// What is ordered: 1 to 100 texts of 1 to 200 characters each; white space around them does not count.
+    #[schema(required = true, nullable = false, value_type = Vec<super::description::Item>, min_items = 1,
+        max_items = 100, example = json!(["book"]))]
     items: Option<Vec<String>>,
 }
 
 /// `POST /orders`: 201 with the order, once it and its event are on disk; 400 where the customer does not
 /// exist, 403 where it is not the caller, 422 naming every field that is wrong, 503 while the users service cannot be asked.
+#[utoipa::path(
+    post,
+    path = "/orders",
+    operation_id = "placeOrder",
+    summary = "Place an order",
+    tag = "orders",
+    params(IdempotencyKeyParam),
+    request_body = Placement,
+    responses(
+        (status = 201, description = "The order, on disk together with its event", body = super::description::Order,
+            headers(("Location" = String, description = "Where the order is"))),
+        (status = 400, description = "invalid user: no user has this id"),
+        (status = 403, description = "forbidden: a user may order only for itself"),
+        (status = 422, description = "invalid fields: items[0] must not be empty"),
+        (status = 503, description = "users unavailable: the users service cannot be reached, so the customer cannot \
+            be checked; nothing was stored"),
+    )
+)]
 pub(super) async fn place(
     request: HttpRequest,
     app: web::Data<App>,

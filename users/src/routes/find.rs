@@ -6,6 +6,19 @@ use crate::{domain::UserId, repository::FindUser};
 
 /// `GET /users/{id}`: 200 with the user and what is known of their orders, or 404. Another user's id is a 403 whether
 /// or not there is such a user, so that nobody learns who there is.
+#[utoipa::path(
+    get,
+    path = "/users/{id}",
+    operation_id = "findUser",
+    summary = "One user, and what is known of their orders",
+    tag = "users",
+    params(("id" = String, Path, description = "The user's id", example = "u1")),
+    responses(
+        (status = 200, description = "The user", body = UserView),
+        (status = 403, description = "forbidden: a user may read only itself"),
+        (status = 404, description = "user not found"),
+    )
+)]
 pub(super) async fn find(
     app: web::Data<App>,
     caller: Caller,

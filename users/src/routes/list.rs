@@ -5,6 +5,18 @@ use super::{App, view::UserView};
 use crate::{domain::UserId, repository::ListUsers};
 
 /// `GET /users?limit&cursor`: 200 with a page of users, oldest first; an admin's alone.
+#[utoipa::path(
+    get,
+    path = "/users",
+    operation_id = "listUsers",
+    summary = "A page of users, oldest first",
+    tag = "users",
+    params(PageRequest),
+    responses(
+        (status = 200, description = "The page", body = PageView<UserView>),
+        (status = 403, description = "forbidden: only an admin may list users"),
+    )
+)]
 pub(super) async fn list(
     app: web::Data<App>,
     caller: Caller,

@@ -8,6 +8,8 @@ mod problem;
 mod register;
 mod view;
 
+mod description;
+
 use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
@@ -39,8 +41,12 @@ pub struct App {
 
 /// Adds the service's routes.
 pub fn configure(routes: &mut ServiceConfig, app: &web::Data<App>) {
+    routes.app_data(app.clone()).service(description::description().resource()).configure(endpoints);
+}
+
+/// The endpoints, each of which [`description`] describes.
+fn endpoints(routes: &mut ServiceConfig) {
     routes
-        .app_data(app.clone())
         .service(readable("/users", list::list).post(register::register))
         .service(web::resource("/users/sessions").post(log_in::log_in))
         .service(readable("/users/{id}", find::find))

@@ -1,9 +1,10 @@
 use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web};
 use common::{
-    http::{Carried, Fields, JsonBody, Problem, RequestOrigin},
+    http::{Carried, Fields, IdempotencyKeyParam, JsonBody, Problem, RequestOrigin},
     store::{Fingerprint, IdempotencyKey},
 };
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::App;
 use crate::{
@@ -13,10 +14,25 @@ use crate::{
 };
 
 /// What a client sends to register. Missing fields are named together with wrong ones, so none is required here.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(description = "Who registers.")]
 pub(super) struct Registration {
+    /// Of 1 to 200 characters, none of them a control character; white space around it does not count.
+    #[schema(
+        required = true,
+        nullable = false,
+        min_length = 1,
+        max_length = 200,
+        example = "Grace",
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     name: Option<String>,
+    /// Unique among users, without regard to case. At most 254 bytes, 64 of them before the `@`.
+    #[schema(required = true, nullable = false, format = Email, max_length = 254, example = "grace@example.com",
+        pattern = r"^[^\s@\x00-\x1f\x7f-\x9f]{1,64}@[^\s@.\x00-\x1f\x7f-\x9f]+(\.[^\s@.\x00-\x1f\x7f-\x9f]+)*$")]
     email: Option<String>,
+    /// Of 8 to 128 characters, whatever they are. Who has none cannot log in.
+    #[schema(format = Password, min_length = 8, max_length = 128, example = "correct horse")]
     password: Option<String>,
 }
 
@@ -28,6 +44,21 @@ struct NewUser {
 
 /// `POST /users`: 201 with the user, once it and its event are on disk; 409 where the address is taken, 422
 /// naming every field that is wrong.
+#[utoipa::path(
+    post,
+    path = "/users",
+    operation_id = "registerUser",
+    summary = "Register a user",
+    tag = "users",
+    params(IdempotencyKeyParam),
+    request_body = Registration,
+    responses(
+        (status = 201, description = "The user, on disk", body = super::description::User,
+            headers(("Location" = String, description = "Where the user is"))),
+        (status = 409, description = "email taken: another user has this email address"),
+        (status = 422, description = "invalid fields: email must be an address such as ada@example.com"),
+    )
+)]
 pub(super) async fn register(
     request: HttpRequest,
     app: web::Data<App>,

@@ -1,0 +1,151 @@
+//! What the service says of its endpoints. Each describes itself; this brings them together, and says what the
+//! types of the domain, which knows nothing of OpenAPI, look like in JSON.
+
+use common::http::Description;
+use jiff::Timestamp;
+use utoipa::{OpenApi, ToSchema};
+
+use super::{find, list, register};
+
+/// The whole description.
+pub(super) fn description() -> Description {
+    Description::of(&Endpoints::openapi())
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Warren users", description = "Who there is, and how many orders each has placed."),
+    paths(list::list, register::register, find::find, log_in, keys),
+    tags((name = "users", description = "Who there is"), (name = "sessions", description = "Logging in"))
+)]
+struct Endpoints;
+
+/// A user.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it stands for domain::User")]
+pub(super) struct User {
+    /// A UUID version 7, or the demo's `u1`.
+    #[schema(example = "u1")]
+    id: String,
+    #[schema(min_length = 1, max_length = 200, example = "Ada")]
+    name: String,
+    /// As its owner writes it.
+    #[schema(max_length = 254, example = "ada@example.com")]
+    email: String,
+    /// When the user registered.
+    created_at: Timestamp,
+}
+
+/// Who logs in.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it stands for the body of the log-in")]
+struct Credentials {
+    #[schema(min_length = 1, example = "grace@example.com")]
+    email: String,
+    #[schema(format = Password, min_length = 1, example = "correct horse")]
+    password: String,
+}
+
+/// A token, to be sent as `Authorization: Bearer <token>`.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it stands for the answer to the log-in")]
+struct Session {
+    /// A JWT, signed by EdDSA.
+    token: String,
+    #[schema(pattern = "^Bearer$")]
+    token_type: String,
+    /// For how many seconds the token is valid.
+    #[schema(minimum = 1)]
+    expires_in: u64,
+}
+
+/// The keys that tokens are signed with (RFC 7517).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it stands for the answer of the key set")]
+struct KeySet {
+    keys: Vec<Key>,
+}
+
+/// A public key of Ed25519 (RFC 8037).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it stands for a key of the key set")]
+struct Key {
+    #[schema(pattern = "^OKP$")]
+    kty: String,
+    #[schema(pattern = "^Ed25519$")]
+    crv: String,
+    kid: String,
+    /// The key itself, in base64url.
+    x: String,
+}
+
+#[utoipa::path(
+    post,
+    path = "/users/sessions",
+    operation_id = "logIn",
+    summary = "Log in",
+    tag = "sessions",
+    request_body = Credentials,
+    responses(
+        (status = 201, description = "A token", body = Session),
+        (status = 401, description = "invalid credentials: no user has this email address and this password"),
+        (status = 422, description = "invalid fields: email is missing"),
+        (status = 503, description = "overloaded: too many passwords wait for their hash"),
+    )
+)]
+#[expect(dead_code, reason = "it describes the log-in")]
+fn log_in() {}
+
+#[utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    operation_id = "listKeys",
+    summary = "The keys that tokens are signed with",
+    tag = "sessions",
+    responses((status = 200, description = "The keys", body = KeySet))
+)]
+#[expect(dead_code, reason = "it describes the key set")]
+fn keys() {}
+
+#[cfg(test)]
+mod tests {
+    use common::http::{described_otherwise, flaws};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::domain;
+
+    #[test]
+    fn the_description_is_sound() {
+        assert_eq!(flaws(description().document()), [""; 0]);
+    }
+
+    #[actix::test]
+    async fn every_endpoint_is_described_and_nothing_else() {
+        let found = described_otherwise(description().document(), super::super::endpoints).await;
+
+        assert_eq!(found, ["not served: get /.well-known/jwks.json", "not served: post /users/sessions"]);
+    }
+
+    #[test]
+    fn a_user_is_described_as_the_domain_writes_it() {
+        let user = domain::User {
+            id: domain::UserId::given("u1"),
+            name: domain::Name::parse("Ada").expect("a name"),
+            email: domain::Email::parse("ada@example.com").expect("an address"),
+            created_at: Timestamp::UNIX_EPOCH,
+        };
+
+        let written: Value = serde_json::to_value(&user).expect("JSON");
+
+        let described = description();
+        let schema = &described.document()["components"]["schemas"]["User"];
+        let names = |value: &Value| -> Vec<String> {
+            value.as_object().expect("an object").keys().cloned().collect()
+        };
+        assert_eq!(names(&schema["properties"]), names(&written), "{schema}");
+        assert_eq!(schema["required"].as_array().map(Vec::len), Some(4), "{schema}");
+    }
+}
