@@ -2,7 +2,7 @@
 ///
 /// Each doubling of the time is cut into 128 equal parts, so the error of a percentile is below 0.8 %.
 #[derive(Clone)]
-pub struct Histogram {
+pub(super) struct Histogram {
     counts: Vec<u64>,
     all: u64,
     largest: u64,
@@ -24,20 +24,9 @@ impl Histogram {
         self.largest = self.largest.max(nanos);
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.counts.fill(0);
-        (self.all, self.largest) = (0, 0);
-    }
-
     /// How many times were counted.
     pub fn len(&self) -> u64 {
         self.all
-    }
-
-    /// Whether nothing was counted.
-    pub fn is_empty(&self) -> bool {
-        self.all == 0
     }
 
     /// The time that `share` of all were not longer than, such as 0.99; 0 where nothing was counted.
@@ -56,12 +45,6 @@ impl Histogram {
     /// The longest time.
     pub fn largest(&self) -> u64 {
         self.largest
-    }
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -116,11 +99,6 @@ mod tests {
 
     #[test]
     fn nothing_counted_is_no_time() {
-        let mut histogram = Histogram::new();
-        histogram.record(5);
-        histogram.clear();
-
-        assert_eq!(histogram.percentile(0.99), 0);
-        assert!(histogram.is_empty());
+        assert_eq!(Histogram::new().percentile(0.99), 0);
     }
 }

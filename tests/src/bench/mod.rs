@@ -1,12 +1,14 @@
 //! `cargo bench-system`: the figures by which one decides.
 //!
-//! First the gateway beside nginx and haproxy ([`proxies`]), then the whole system. Everything runs in child
+//! First the gateway beside nginx and haproxy ([`proxies`]), then the whole system (`system`). Everything runs in child
 //! processes of the same program, on the loopback interface and on free ports, and ends with the benchmark.
 
 mod options;
 pub use options::{Options, Part, Role};
 
 pub mod proxies;
+
+mod system;
 
 pub mod load;
 
@@ -36,6 +38,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use cores::Cores;
 use machine::Machine;
 use proxies::{Contestant, Scenario};
+
+use crate::harness::Folder;
 
 /// Two descriptors a connection, and some.
 const DESCRIPTORS: u64 = 4096;
@@ -110,17 +114,38 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         ));
     }
 
+    if options.wants(Part::System) {
+        let folder = Folder::below(&target_folder()?);
+        match options.exercise().run(folder.path()).await {
+            Ok((server, tables)) => {
+                machine.runs(&server.product, Some(server.version));
+                parts.push(format!(
+                    "The whole system, sharing the cores with its load and its broker.\n\n{tables}"
+                ));
+            }
+            // The first part's figures are not thrown away with it.
+            Err(error) if options.only.is_none() => {
+                eprintln!("system: {error}");
+                parts.push(format!("The whole system was not measured: {error}\n"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+
     let report = format!("{machine}\n\n{}\n", parts.join("\n"));
     println!("\n{report}");
-    let file = options.markdown.clone().map_or_else(default_file, Ok)?;
+    let file = match &options.markdown {
+        Some(file) => file.clone(),
+        None => target_folder()?.join("bench.md"),
+    };
     fs::write(&file, report).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
     eprintln!("written to {}", file.display());
     Ok(())
 }
 
-/// In the target folder, which is two above this program.
-fn default_file() -> io::Result<PathBuf> {
+/// Two above this program. It is on a disk, where temporary files may not be.
+fn target_folder() -> io::Result<PathBuf> {
     let program = env::current_exe()?;
     let folder = program.parent().and_then(|profile| profile.parent());
-    Ok(folder.map_or_else(env::temp_dir, PathBuf::from).join("bench.md"))
+    Ok(folder.map_or_else(env::temp_dir, PathBuf::from))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::proxies::{Comparison, Contestant, Scenario};
+use super::system::Exercise;
 
 /// What `cargo bench-system` accepts.
 #[derive(Args, Clone, Debug, Default)]
@@ -90,6 +91,16 @@ impl Options {
             time: Duration::from_millis(time),
         }
     }
+
+    /// What the whole system does.
+    pub(super) fn exercise(&self) -> Exercise {
+        let (orders, delay, outage) = if self.quick { (3, 4, 2) } else { (10, 15, 5) };
+        Exercise {
+            orders: Duration::from_secs(orders),
+            delay: Duration::from_secs(delay),
+            outage: Duration::from_secs(outage),
+        }
+    }
 }
 
 fn all_or<T: Clone>(chosen: &[T], all: &[T]) -> Vec<T> {
@@ -153,7 +164,7 @@ mod tests {
     fn a_name_that_does_not_exist_is_answered_with_those_that_do() {
         let error = parse(&["--contestant", "apache"]).expect_err("no such contestant");
 
-        assert!(error.contains("warren-plain, warren-policies, nginx, haproxy"), "{error}");
+        assert!(error.contains("warren-plain, warren-policies, nginx, nginx-unbuffered, haproxy"), "{error}");
         assert!(parse(&["--rounds", "0"]).is_err());
         assert!(parse(&["--only", "everything"]).is_err());
     }

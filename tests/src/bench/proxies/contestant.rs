@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::scenario::ORIGIN;
+use super::scenario::{ORIGIN, Scenario};
 use crate::bench::cores::Cores;
 use crate::bench::process::{self, Process};
 use crate::ports;
@@ -19,13 +19,16 @@ pub enum Contestant {
     WarrenPolicies,
     /// nginx as a mere proxy.
     Nginx,
+    /// nginx without its buffers on disk, which only matter to large bodies.
+    NginxUnbuffered,
     /// haproxy as a mere proxy.
     Haproxy,
 }
 
 impl Contestant {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 4] = [Self::WarrenPlain, Self::WarrenPolicies, Self::Nginx, Self::Haproxy];
+    pub const ALL: [Self; 5] =
+        [Self::WarrenPlain, Self::WarrenPolicies, Self::Nginx, Self::NginxUnbuffered, Self::Haproxy];
 
     /// What it is called by `--contestant`.
     pub fn key(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Contestant {
             Self::WarrenPlain => "warren-plain",
             Self::WarrenPolicies => "warren-policies",
             Self::Nginx => "nginx",
+            Self::NginxUnbuffered => "nginx-unbuffered",
             Self::Haproxy => "haproxy",
         }
     }
@@ -43,8 +47,14 @@ impl Contestant {
             Self::WarrenPlain => "warren, plain",
             Self::WarrenPolicies => "warren, every policy",
             Self::Nginx => "nginx, plain",
+            Self::NginxUnbuffered => "nginx, unbuffered",
             Self::Haproxy => "haproxy, plain",
         }
+    }
+
+    /// Whether it has something of its own to show there.
+    pub fn takes_part_in(self, scenario: Scenario) -> bool {
+        self != Self::NginxUnbuffered || scenario.is_large()
     }
 
     /// Whether its requests show a token.
@@ -56,7 +66,7 @@ impl Contestant {
     pub fn version(self) -> Option<String> {
         let program = match self {
             Self::WarrenPlain | Self::WarrenPolicies => return Some(env!("CARGO_PKG_VERSION").to_owned()),
-            Self::Nginx => "nginx",
+            Self::Nginx | Self::NginxUnbuffered => "nginx",
             Self::Haproxy => "haproxy",
         };
         let output = Command::new(find(program)?).arg("-v").stdin(Stdio::null()).output().ok()?;
@@ -88,10 +98,11 @@ impl Contestant {
                 ];
                 gateway(port, upstream, cores, &policies)?
             }
-            Self::Nginx => {
+            Self::Nginx | Self::NginxUnbuffered => {
+                let buffers = self == Self::Nginx;
                 fs::create_dir_all(folder)?;
                 let config = folder.join("nginx.conf");
-                fs::write(&config, nginx_config(port, upstream, folder))?;
+                fs::write(&config, nginx_config(port, upstream, folder, buffers))?;
                 let mut command = process::command(installed("nginx")?, cores.proxy)?;
                 command
                     .arg("-p")
@@ -131,8 +142,9 @@ fn gateway(port: u16, upstream: u16, cores: Cores, policies: &[(&str, &str)]) ->
 }
 
 /// As an operator would write it for speed: no log, connections kept on both sides, and no limit on their use.
-fn nginx_config(port: u16, upstream: u16, folder: &Path) -> String {
+fn nginx_config(port: u16, upstream: u16, folder: &Path, buffers: bool) -> String {
     let folder = folder.display();
+    let buffering = if buffers { "on" } else { "off" };
     format!(
         "daemon off;
 worker_processes 1;
@@ -160,6 +172,8 @@ http {{
         location / {{
             proxy_pass http://behind;
             proxy_http_version 1.1;
+            proxy_buffering {buffering};
+            proxy_request_buffering {buffering};
             proxy_set_header Connection \"\";
         }}
     }}

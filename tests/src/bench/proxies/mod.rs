@@ -78,6 +78,9 @@ impl Comparison {
         for round in 0..self.rounds {
             for &scenario in &self.scenarios {
                 for contestant in in_turn(&self.contestants, round) {
+                    if !contestant.takes_part_in(scenario) {
+                        continue;
+                    }
                     if contestant.version().is_none() {
                         report.miss(contestant, scenario, "not installed".to_owned());
                         continue;
@@ -229,7 +232,7 @@ mod tests {
 
     #[test]
     fn everybody_takes_every_turn_in_the_end() {
-        let mut firsts: Vec<&str> = (0..8).map(|round| in_turn(&Contestant::ALL, round)[0].key()).collect();
+        let mut firsts: Vec<&str> = (0..10).map(|round| in_turn(&Contestant::ALL, round)[0].key()).collect();
         firsts.sort_unstable();
         firsts.dedup();
 

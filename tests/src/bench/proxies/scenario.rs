@@ -64,6 +64,11 @@ impl Scenario {
         request + "\r\n" + &body
     }
 
+    /// Whether its bodies do not fit into anybody's memory of a connection.
+    pub fn is_large(&self) -> bool {
+        matches!(self.exchange, Exchange::GetLarge | Exchange::Post(100_000..))
+    }
+
     /// What the upstream answers, whoever is in between.
     pub fn expected(&self) -> Expected {
         match self.exchange {
