@@ -17,4 +17,6 @@ pub mod up;
 
 pub mod dead_letters;
 
+pub mod bench;
+
 pub mod harness;

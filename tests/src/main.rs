@@ -1,9 +1,9 @@
-//! `warren`: the launcher behind `cargo up`, an operator's view of the dead letters, and each service as a subcommand.
+//! `warren`: the launcher behind `cargo up`, the benchmark behind `cargo bench-system`, an operator's view of the dead letters, and each service as a subcommand.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use warren::{dead_letters, parent, up};
+use warren::{bench, dead_letters, parent, up};
 
 #[derive(Parser)]
 #[command(name = "warren", about = "The whole system on one machine", disable_help_subcommand = true)]
@@ -16,6 +16,10 @@ struct Cli {
 enum Command {
     /// Run users, orders and gateway as child processes, with a broker, until Ctrl-C
     Up(up::Options),
+    /// Measure what a proxied request costs beside nginx and haproxy, and what the whole system does
+    Bench(bench::Options),
+    #[command(subcommand, hide = true)]
+    BenchPart(bench::Role),
     /// List the events that no consumer could handle, or send them back to their queues
     DeadLetters(dead_letters::Options),
     /// Run the users service, configured by the environment
@@ -59,6 +63,8 @@ enum GatewayCommand {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Up(options) => up::main(options),
+        Command::Bench(options) => bench::main(&options),
+        Command::BenchPart(role) => bench::play(role),
         Command::DeadLetters(options) => dead_letters::main(&options),
         Command::Users(child) => child.run(users::run),
         Command::Orders(child) => child.run(orders::run),

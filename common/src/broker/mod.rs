@@ -36,6 +36,8 @@ mod worker;
 
 mod dead_letters;
 
+mod yardstick;
+
 mod error;
 mod metrics;
 
@@ -48,3 +50,4 @@ pub use metrics::BrokerMetrics;
 pub use publish::{Publish, PublishOutcome};
 pub use state::{BrokerState, ConsumerState, LinkStatus};
 pub use stop_consuming::StopConsuming;
+pub use yardstick::Yardstick;

@@ -63,6 +63,14 @@ pub(super) async fn declare(
     Ok(())
 }
 
+/// Declares one queue like that of a consumer, which gets what is published under its own name.
+pub(super) async fn declare_like_a_consumers(channel: &Channel, name: &str) -> Result<(), BrokerError> {
+    exchange(channel, EVENTS, ExchangeKind::Topic).await?;
+    declare_dead_letters(channel).await?;
+    queue(channel, name, consumer_arguments()).await?;
+    bind(channel, name, EVENTS, name).await
+}
+
 /// Declares where dead letters go.
 pub(super) async fn declare_dead_letters(channel: &Channel) -> Result<(), BrokerError> {
     exchange(channel, DEAD, ExchangeKind::Fanout).await?;

@@ -21,8 +21,17 @@ impl Folder {
     ///
     /// When it cannot be written.
     pub fn new() -> Self {
+        Self::below(&env::temp_dir())
+    }
+
+    /// Makes one in this folder, because temporary files may be in memory, where writing costs nothing.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn below(parent: &Path) -> Self {
         let name = format!("warren-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = env::temp_dir().join(name);
+        let path = parent.join(name);
         fs::create_dir_all(&path).unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()));
         Self(path)
     }
