@@ -1,27 +1,33 @@
 //! The only public entry: takes a request, finds the service that answers it, and passes both on.
 //!
-//! Read in the order of a request: the table ([`routing`]), the endpoint (`routes`), the actor that owns the
-//! connections ([`proxy`]), what is known of the services behind it ([`upstream`]), and
-//! what the gateway says of them all to those who write clients ([`api`]).
+//! Read in the order of a request: the port ([`server`]), what came over it ([`http1`]), the table ([`routing`]) and
+//! the policies on it ([`settings`], [`guard`], [`policy`]), the path of the bytes ([`proxy`]), and the services
+//! behind ([`upstream`]). [`api`] is what the gateway says of them all to those who write clients.
 
 mod check;
 pub mod config;
-pub mod settings;
 pub mod startup;
+
+pub mod settings;
+
+pub mod reload;
+
+pub mod server;
+
+pub mod http1;
 
 pub mod routing;
 
+pub mod guard;
 pub mod policy;
 
-mod routes;
-
-pub mod guard;
-
 pub mod proxy;
+
 pub mod upstream;
 
-pub use check::check;
 pub mod api;
+
+pub use check::check;
 
 use std::process::ExitCode;
 

@@ -3,29 +3,32 @@
 use std::{
     io,
     process::ExitCode,
-    rc::Rc,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use actix::{Arbiter, System};
-use actix_web::web::{self, ServiceConfig};
+use arc_swap::ArcSwap;
 use common::{
-    http::{Condition, HttpMetrics, Internal, Probes, Server, signals},
-    supervision::{ESCALATED, Handle, Spec, Supervisor},
+    http::{Condition, Drain, HttpMetrics, Internal, Probes, Server, signals},
+    supervision::{ESCALATED, Spec, Supervisor},
     telemetry::metrics::{Metrics, Registry},
 };
-use tokio::sync::Semaphore;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    api::{ApiDescription, DescribedRoute, DescribedUpstream, Fetcher, Outline},
     config::Config,
-    proxy::ProxyActor,
-    routes::{self, Front},
-    routing::{Route, Table},
-    upstream::old::{Endpoint, Health, HealthCheck, UpstreamConfig},
+    guard::{Keys, KeysActor, KeysSource},
+    policy::Limiter,
+    proxy::{Front, ProxyMetrics, Shared},
+    reload::{self, Reloading},
+    server::PublicServer,
+    settings::{AuthMode, Settings},
+    upstream::{HealthCheck, Upstreams},
 };
+
+/// How many clients are counted for the rate limits, at a few dozen bytes each.
+const LIMITED_CLIENTS: usize = 100_000;
 
 /// Runs a gateway until a signal ends it.
 pub fn run(config: Config) -> ExitCode {
@@ -48,10 +51,11 @@ pub fn run(config: Config) -> ExitCode {
 
 /// A gateway that listens and is about to run.
 pub struct Gateway {
-    public: Server,
+    public: PublicServer,
     admin: Server,
     probes: Probes,
     supervisor: Supervisor,
+    reloading: Reloading,
 }
 
 impl Gateway {
@@ -60,32 +64,29 @@ impl Gateway {
     /// # Errors
     /// When one of the ports cannot be listened on.
     pub fn build(config: Config) -> io::Result<Self> {
-        let Config { public, admin, proxy, upstream, faults, .. } = config;
+        let Config { public, admin, settings, file, overrides, faults } = config;
+        if settings.auth.mode == AuthMode::Open {
+            log::warn!("event=auth_open meaning=\"whoever has no token may do everything; AUTH=required changes that\"");
+        }
         let mut registry = Registry::default();
         let supervisor = Supervisor::new("gateway", &mut registry);
-        let public_metrics = HttpMetrics::register("gateway", &mut registry);
+        let upstreams = Upstreams::new(&mut registry);
+        upstreams.apply(&settings.upstreams);
+        let probes = Probes::new();
+        let shared = Arc::new(Shared {
+            front: ArcSwap::from_pointee(reload::front(settings, &upstreams)),
+            limiter: Limiter::new(LIMITED_CLIENTS),
+            in_flight: AtomicUsize::new(0),
+            uploads: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            probes: probes.clone(),
+            api: ApiDescription::new(),
+            keys: Keys::default(),
+            metrics: ProxyMetrics::register(&mut registry),
+            drain: Drain::default(),
+        });
         let admin_metrics = HttpMetrics::register("gateway_admin", &mut registry);
-        let proxies = Proxies::default();
-        let probes = probes(&supervisor, &proxies, &upstream.endpoints());
-        let table = Arc::new(table(&upstream));
-        let permits = Arc::new(Semaphore::new(proxy.in_flight.min(Semaphore::MAX_PERMITS)));
-
-        // Runs once on every worker, and again where one is replaced.
-        let worker_supervisor = supervisor.clone();
-        let configure = move |routes: &mut ServiceConfig| {
-            let spec = Spec::new(proxies.next_name());
-            let config = proxy.clone();
-            let handle = worker_supervisor.supervise_here(spec, move |_| Ok(ProxyActor::new(&config)));
-            proxies.add(handle.clone());
-            let front = Front {
-                table: table.clone(),
-                proxy: handle,
-                config: proxy.clone(),
-                permits: permits.clone(),
-            };
-            routes.app_data(web::Data::new(Rc::new(front))).default_service(web::to(routes::forward));
-        };
-        let public = Server::bind_public("gateway", &public, probes.clone(), public_metrics, configure)?;
+        let public = PublicServer::bind(&public, shared.clone(), &supervisor)?;
         let internal = Internal {
             probes: probes.clone(),
             metrics: Metrics::new(registry),
@@ -93,12 +94,22 @@ impl Gateway {
             faults,
         };
         let admin = Server::bind("gateway_admin", &admin, internal, admin_metrics, |_| {})?;
+        watch(&probes, &supervisor, &public, &upstreams);
 
-        let endpoints = upstream.endpoints();
-        supervisor.supervise(&Arbiter::current(), Spec::new("upstream-health"), move |_| {
-            Ok(HealthCheck::new(endpoints.clone(), upstream.health_every))
-        });
-        Ok(Self { public, admin, probes, supervisor })
+        let here = Arbiter::current();
+        let watched = upstreams.clone();
+        supervisor.supervise(&here, Spec::new("upstream-health"), move |_| Ok(HealthCheck::new(watched.clone())));
+        let (front, known, keys) = (shared.clone(), upstreams.clone(), shared.keys.clone());
+        let path = shared.front.load().settings.auth.keys_path.clone();
+        let source = KeysSource::new(move || bases(&front.front.load(), &known), path);
+        supervisor.supervise(&here, Spec::new("auth-keys"), move |_| Ok(KeysActor::new(source.clone(), keys.clone())));
+        let (front, known, api) = (shared.clone(), upstreams.clone(), shared.api.clone());
+        let outline: Arc<dyn Fn() -> Outline + Send + Sync> =
+            Arc::new(move || outline(&front.front.load().settings, &known));
+        supervisor.supervise(&here, Spec::new(Fetcher::NAME), move |_| Ok(Fetcher::new(api.clone(), outline.clone())));
+
+        let reloading = Reloading { file, overrides, upstreams, shared };
+        Ok(Self { public, admin, probes, supervisor, reloading })
     }
 
     /// The port of the public server.
@@ -113,22 +124,37 @@ impl Gateway {
 
     /// Serves until `stop`, then answers every request that was taken, and returns the exit code.
     pub async fn run_until_stopped(self, stop: impl Future<Output = ()>) -> ExitCode {
-        let Self { public, admin, probes, supervisor } = self;
-        let (public_handle, admin_handle) = (public.handle(), admin.handle());
-        let (mut public, mut admin) = (actix::spawn(public.run()), actix::spawn(admin.run()));
+        let Self { public, admin, probes, supervisor, reloading } = self;
+        let admin_handle = admin.handle();
+        let mut admin = actix::spawn(admin.run());
         let code = tokio::select! {
             () = stop => ExitCode::SUCCESS,
             () = supervisor.escalated() => ExitCode::from(ESCALATED),
-            ended = &mut public => ended_early("public", ended),
+            () = public.accept() => ExitCode::FAILURE,
+            () = reload_when_asked(&reloading) => ExitCode::FAILURE,
             ended = &mut admin => ended_early("admin", ended),
         };
         probes.drain();
-        public_handle.stop_gracefully().await;
+        public.drain().await;
         admin_handle.stop_gracefully().await;
         supervisor.stop().await;
+        public.end();
         log::info!("event=stopped");
         code
     }
+}
+
+/// Reads the settings again at every SIGHUP; does not return.
+async fn reload_when_asked(reloading: &Reloading) {
+    match signal(SignalKind::hangup()) {
+        Ok(mut asked) => {
+            while asked.recv().await.is_some() {
+                reloading.reload_and_log();
+            }
+        }
+        Err(error) => log::error!("event=hangup_not_caught error={:?}", error.to_string()),
+    }
+    std::future::pending().await
 }
 
 fn ended_early(server: &str, ended: Result<io::Result<()>, tokio::task::JoinError>) -> ExitCode {
@@ -141,56 +167,48 @@ fn ended_early(server: &str, ended: Result<io::Result<()>, tokio::task::JoinErro
     ExitCode::FAILURE
 }
 
-fn table(upstream: &UpstreamConfig) -> Table {
-    Table::new(vec![
-        Route::new("/api/users", "/users", upstream.users.clone()),
-        Route::new("/api/orders", "/orders", upstream.orders.clone()),
-    ])
+/// Where the service that signs tokens is just now.
+fn bases(front: &Front, upstreams: &Upstreams) -> Vec<String> {
+    let upstream = upstreams.get(&front.settings.auth.keys_upstream);
+    let endpoints = upstream.map(|upstream| upstream.endpoints()).unwrap_or_default();
+    endpoints.iter().map(|endpoint| format!("http://{}{}", endpoint.address(), endpoint.base_path())).collect()
 }
 
-/// The actors of every worker, as far as they have started. Cheap to clone.
-#[derive(Clone, Default)]
-struct Proxies {
-    started: Arc<AtomicUsize>,
-    handles: Arc<Mutex<Vec<Handle<ProxyActor>>>>,
-}
-
-impl Proxies {
-    fn next_name(&self) -> String {
-        format!("proxy-{}", self.started.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn add(&self, handle: Handle<ProxyActor>) {
-        self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
-    }
-
-    fn condition(&self) -> Condition {
-        let handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
-        let resting: Vec<&str> =
-            handles.iter().filter(|handle| !handle.is_healthy()).map(Handle::name).collect();
-        match resting.len() {
-            0 if handles.is_empty() => Condition::Unready("no worker has started".to_owned()),
-            0 => Condition::Ready,
-            all if all == handles.len() => Condition::Unready("every proxy is restarting".to_owned()),
-            _ => Condition::Degraded(format!("{} is restarting", resting.join(", "))),
-        }
+/// What the description of the API is made of.
+fn outline(settings: &Settings, upstreams: &Upstreams) -> Outline {
+    let routes = settings.routes.iter().map(|route| DescribedRoute {
+        path: route.path.clone(),
+        target: route.target.clone(),
+        upstream: route.upstream.clone(),
+        public: route.public.iter().map(|call| (call.method.clone(), call.path.clone())).collect(),
+    });
+    let all = upstreams.all();
+    let described = all.iter().map(|upstream| DescribedUpstream {
+        name: upstream.name().to_owned(),
+        base_url: upstream
+            .endpoints()
+            .first()
+            .map(|endpoint| format!("http://{}{}", endpoint.address(), endpoint.base_path())),
+    });
+    Outline {
+        routes: routes.collect(),
+        upstreams: described.collect(),
+        auth_required: settings.auth.mode == AuthMode::Required,
+        rate_limited: settings.rate_limit.is_some() || settings.routes.iter().any(|route| route.rate_limit.is_some()),
     }
 }
 
-fn probes(supervisor: &Supervisor, proxies: &Proxies, endpoints: &[Arc<Endpoint>]) -> Probes {
-    let (supervisor, proxies) = (supervisor.clone(), proxies.clone());
+/// Adds what readiness depends on.
+fn watch(probes: &Probes, supervisor: &Supervisor, public: &PublicServer, upstreams: &Upstreams) {
+    let (supervisor, proxies) = (supervisor.clone(), public.proxies());
     let supervision = move || match supervisor.has_escalated() {
         true => Condition::Unready("an actor failed too often".to_owned()),
         false => Condition::Ready,
     };
-    let own =
-        Probes::new().condition("supervision", supervision).condition("proxies", move || proxies.condition());
-    endpoints.iter().fold(own, |probes, endpoint| {
-        let endpoint = endpoint.clone();
-        probes.condition(endpoint.name(), move || match endpoint.health() {
-            Health::Ready => Condition::Ready,
-            Health::Unknown => Condition::Degraded("not asked yet".to_owned()),
-            Health::Degraded(reason) | Health::Unready(reason) => Condition::Degraded(reason),
-        })
-    })
+    let upstreams = upstreams.clone();
+    let _ = probes
+        .clone()
+        .condition("supervision", supervision)
+        .condition("proxies", move || proxies.condition())
+        .conditions(move || upstreams.all().iter().map(|it| (it.name().to_owned(), it.condition())).collect());
 }

@@ -21,9 +21,6 @@ pub struct HttpConfig {
     /// How long a connection is kept without a request. Longer than the 30 s of [`Client`](super::Client),
     /// so that the client's side ends first and no request meets a connection that is just being closed.
     pub keep_alive: Duration,
-    /// Whether a client that has sent all it wants to send may close its side and still be answered. Where it
-    /// may not, a client that goes away ends the work on its request at once.
-    pub half_close: bool,
 }
 
 impl HttpConfig {
@@ -58,7 +55,6 @@ impl Default for HttpConfig {
             drain: Duration::from_secs(10),
             max_connections: 4096,
             keep_alive: Duration::from_secs(75),
-            half_close: true,
         }
     }
 }

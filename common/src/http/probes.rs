@@ -36,11 +36,12 @@ pub struct Probes(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    conditions: Mutex<Vec<(&'static str, Check)>>,
+    conditions: Mutex<Vec<Check>>,
     draining: AtomicBool,
 }
 
-type Check = Box<dyn Fn() -> Condition + Send + Sync>;
+/// Says what some parts say, each by its name.
+type Check = Box<dyn Fn() -> Vec<(String, Condition)> + Send + Sync>;
 
 impl Probes {
     /// Probes without a condition: ready.
@@ -54,9 +55,12 @@ impl Probes {
         name: &'static str,
         check: impl Fn() -> Condition + Send + Sync + 'static,
     ) -> Self {
-        let mut conditions = self.0.conditions.lock().unwrap_or_else(PoisonError::into_inner);
-        conditions.push((name, Box::new(check)));
-        drop(conditions);
+        self.conditions(move || vec![(name.to_owned(), check())])
+    }
+
+    /// Asks `check` for conditions by name whenever readiness is asked for, where there may be other ones each time.
+    pub fn conditions(self, check: impl Fn() -> Vec<(String, Condition)> + Send + Sync + 'static) -> Self {
+        self.0.conditions.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(check));
         self
     }
 
@@ -72,8 +76,8 @@ impl Probes {
             unready.push("draining".to_owned());
         }
         let conditions = self.0.conditions.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, check) in conditions.iter() {
-            match check() {
+        for (name, condition) in conditions.iter().flat_map(|check| check()) {
+            match condition {
                 Condition::Ready => {}
                 Condition::Degraded(reason) => degraded.push(format!("{name}: {reason}")),
                 Condition::Unready(reason) => unready.push(format!("{name}: {reason}")),

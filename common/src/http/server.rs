@@ -126,7 +126,6 @@ impl Server {
         .keep_alive(config.keep_alive)
         .client_request_timeout(HEAD_DEADLINE)
         .client_disconnect_timeout(DISCONNECT_DEADLINE)
-        .h1_allow_half_closed(config.half_close)
         .tcp_nodelay(true)
         .disable_signals()
         .shutdown_timeout(config.drain.as_secs() + 1)

@@ -3,7 +3,7 @@ use std::{
     mem::MaybeUninit,
     rc::Rc,
     task::Poll,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     http1::{BodyLength, HeadScan, MOST_FIELDS, ResponseHead},
     routing::Route,
-    upstream::{Choice, EndpointFailure, EndpointId},
+    upstream::{Choice, EndpointFailure},
 };
 
 /// A body up to this size is awaited before a service is asked: so a slow client costs the service nothing, and the
@@ -202,7 +202,7 @@ impl Session {
 
     /// Sends the request to one endpoint and passes its answer on.
     async fn attempt(&mut self, worker: &Rc<Worker>, try_: &Try<'_>, fresh: bool) -> Result<Outcome, Stop> {
-        let Try { asked, plan, choice, end, .. } = *try_;
+        let Try { asked, choice, end, .. } = *try_;
         let settings = &asked.front.settings;
         let endpoint = choice.endpoint();
         let resting = if fresh { None } else { try_.lines.take(endpoint).await };

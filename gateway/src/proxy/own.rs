@@ -1,17 +1,17 @@
-use std::io::Write;
+use std::{borrow::Cow, io::Write};
 
 use bytes::Bytes;
 use common::http::{ProbeAnswer, RenderedProblem, RouteLabel};
 
 use super::{request::write_field, worker::Shared};
-use crate::policy::SECURITY_HEADERS;
+use crate::{api::Static, policy::SECURITY_HEADERS};
 
 /// What the gateway answers by itself.
 #[derive(Clone, Debug)]
 pub struct OwnAnswer {
     status: u16,
     content_type: &'static str,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(&'static str, Cow<'static, str>)>,
     body: Bytes,
     /// What the answer is called in metrics.
     label: &'static str,
@@ -23,10 +23,16 @@ impl OwnAnswer {
         let label = match path {
             "/health/live" => "/health/live",
             "/health/ready" => "/health/ready",
-            _ => return None,
+            _ if !path.starts_with("/api/") => return None,
+            _ => {
+                let Static { status, content_type, body, headers } = shared.api.answer(path)?;
+                let headers = headers.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))).collect();
+                return Some(Self { status, content_type, headers, body, label: "/api/docs" });
+            }
         };
         let ProbeAnswer { status, retry_after, body } = shared.probes.answer(path)?;
-        let headers = retry_after.map(|seconds| ("retry-after", seconds.to_string())).into_iter().collect();
+        let retry_after = retry_after.map(|seconds| ("retry-after", Cow::Owned(seconds.to_string())));
+        let headers = retry_after.into_iter().collect();
         Some(Self { status, content_type: "application/json", headers, body: body.into(), label })
     }
 
@@ -37,8 +43,9 @@ impl OwnAnswer {
 
     /// What a refused request is told.
     pub fn problem(problem: RenderedProblem) -> Self {
-        let RenderedProblem { status, mut headers, body } = problem;
-        headers.retain(|(name, _)| *name != "content-type");
+        let RenderedProblem { status, headers, body } = problem;
+        let headers = headers.into_iter().filter(|(name, _)| *name != "content-type");
+        let headers = headers.map(|(name, value)| (name, Cow::Owned(value))).collect();
         let content_type = "application/problem+json";
         Self { status, content_type, headers, body: body.into(), label: "" }
     }
@@ -64,7 +71,8 @@ impl OwnAnswer {
         for (name, value) in &self.headers {
             write_field(name, value.as_bytes(), out);
         }
-        if !self.headers.iter().any(|(name, _)| *name == "content-security-policy") {
+        // What is public to read anyway says for itself how it is to be treated.
+        if self.label != "/api/docs" {
             out.extend_from_slice(SECURITY_HEADERS);
         }
         write_field("date", to.date, out);

@@ -1,7 +1,6 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    net::IpAddr,
     rc::Rc,
     sync::{
         Arc,
@@ -25,6 +24,7 @@ use super::{
     wire::Spares,
 };
 use crate::{
+    api::ApiDescription,
     guard::{Guard, Keys},
     policy::Limiter,
     routing::Table,
@@ -45,6 +45,8 @@ pub struct Shared {
     pub connections: AtomicUsize,
     /// What the gateway says about itself.
     pub probes: Probes,
+    /// What it says about the services.
+    pub api: ApiDescription,
     /// What tokens are verified by.
     pub keys: Keys,
     /// What is counted.
@@ -55,20 +57,22 @@ pub struct Shared {
 
 /// The settings that hold at one time. A request keeps those with which it began.
 pub struct Front {
+    /// What was read.
     pub settings: Arc<Settings>,
+    /// The routes, each beside its upstream.
     pub table: Table,
 }
 
 /// What the connections of one worker share.
 pub struct Worker {
-    pub shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// The connections to the services, as long as the actor that owns them lives.
     lines: RefCell<Option<Rc<Lines>>>,
     guard: RefCell<(Arc<Front>, Rc<Guard>)>,
-    pub series: Series,
-    pub spares: Spares,
-    pub clock: Clock,
-    pub counts: Counts,
+    pub(super) series: Series,
+    pub(super) spares: Spares,
+    pub(super) clock: Clock,
+    pub(super) counts: Counts,
     /// Set when connections without a request are to be closed.
     closing: Cell<bool>,
     sleepers: RefCell<HashMap<u64, Waker>>,
@@ -86,6 +90,7 @@ pub struct Counts {
 }
 
 impl Worker {
+    /// A worker with nothing to do yet.
     pub fn new(shared: Arc<Shared>) -> Self {
         let front = shared.front.load_full();
         let guard = Rc::new(guard(&shared, &front));

@@ -13,7 +13,7 @@ impl Changes {
     }
 
     /// Compares part by part.
-    pub(super) fn between(old: &Settings, new: &Settings) -> Self {
+    pub fn between(old: &Settings, new: &Settings) -> Self {
         let parts = [
             ("limits", old.limits != new.limits),
             ("deadlines", old.deadlines != new.deadlines),

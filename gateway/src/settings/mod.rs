@@ -4,7 +4,6 @@
 //! environment, which win over the file, make a [`Settings`]. Every mistake in either is found before any of it
 //! counts.
 
-mod current;
 
 mod file;
 
@@ -27,7 +26,6 @@ mod upstream;
 pub use auth::{AuthMode, AuthSettings};
 pub use changes::Changes;
 pub use cors::CorsSettings;
-pub use current::Current;
 pub use limits::{Deadlines, Limits};
 pub use mistakes::{Mistake, Mistakes};
 pub use networks::{InvalidNetwork, Networks};

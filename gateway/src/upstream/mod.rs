@@ -30,7 +30,6 @@ mod resolve;
 
 mod metrics;
 
-pub mod old;
 
 #[cfg(test)]
 mod tests;

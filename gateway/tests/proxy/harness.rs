@@ -49,7 +49,13 @@ impl Gateway {
 
     /// Starts a gateway with variables set.
     pub fn start(variables: &[(&str, &str)]) -> Self {
-        let defaults = [("PORT", "0"), ("ADMIN_PORT", "0"), ("GATEWAY_HEALTH_MS", "20")];
+        let defaults = [
+            ("PORT", "0"),
+            ("ADMIN_PORT", "0"),
+            ("GATEWAY_HEALTH_MS", "20"),
+            ("AUTH", "open"),
+            ("RATE_LIMIT", "off"),
+        ];
         let pairs =
             defaults.iter().chain(variables).map(|(name, value)| (name.to_string(), value.to_string()));
         let mut env = Environment::from_pairs(pairs);
