@@ -122,7 +122,7 @@ impl Limiter {
 
     /// The upper half of the key, as a fraction of one, picks the bucket: what a remainder would do, without a division.
     fn bucket(&self, key: u128) -> &Mutex<Bucket> {
-        let index = (key >> 64) * self.buckets.len() as u128 >> 64;
+        let index = ((key >> 64) * self.buckets.len() as u128) >> 64;
         &self.buckets[index as usize]
     }
 }
