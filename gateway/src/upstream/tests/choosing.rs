@@ -92,6 +92,35 @@ fn one_request_at_a_time_probes_also_after_one_that_told_nothing() {
 }
 
 #[test]
+fn workers_that_choose_at_the_same_moment_send_one_probe() {
+    let upstream = upstream(2);
+    let endpoints = upstream.endpoints();
+    let mut now = Instant::now();
+
+    for _ in 0..50 {
+        eject(&upstream, endpoints[0].id(), now);
+        now += 5 * SECOND;
+        let worker = || {
+            let choices: Vec<Choice> = (0..20).map(|_| choose(&upstream, now)).collect();
+            // Those who choose later meet a probe that is still on its way.
+            (choices.iter().filter(|choice| choice.is_probe()).count(), choices)
+        };
+        let done: Vec<_> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4).map(|_| scope.spawn(worker)).collect();
+            workers.into_iter().map(|worker| worker.join().expect("no panic")).collect()
+        });
+
+        assert_eq!(done.iter().map(|(probes, _)| probes).sum::<usize>(), 1);
+        assert_eq!(endpoints.iter().map(|endpoint| endpoint.in_flight()).sum::<u64>(), 80);
+        let probe = done.iter().flat_map(|(_, choices)| choices).find(|choice| choice.is_probe());
+        probe.expect("there is one").succeeded(now);
+        drop(done);
+        assert!(endpoints.iter().all(|endpoint| endpoint.in_flight() == 0));
+        now += 10 * SECOND;
+    }
+}
+
+#[test]
 fn a_retry_does_not_probe_while_there_is_another() {
     let (upstream, now) = (upstream(3), Instant::now());
     let away = upstream.endpoints()[0].id();
