@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Endpoint, EndpointFailure, EndpointId, Upstream, breaker::Admission};
+use super::{Endpoint, EndpointFailure, Upstream, breaker::Admission};
 
 /// An endpoint that was chosen for one exchange, until that has ended.
 ///

@@ -13,7 +13,7 @@ use common::{
     telemetry::metrics::Registry,
 };
 
-use super::{SECOND, choose, eject, settings};
+use super::{SECOND, choose, eject, eventually, settings};
 use crate::{
     settings::{BreakerSettings, UpstreamSettings},
     upstream::{HealthCheck, Upstreams},
@@ -66,14 +66,6 @@ const READY: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r
 const DEGRADED: &str =
     "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 28\r\n\r\n{\"reasons\":[\"broker: away\"]}";
 const UNREADY: &str = "HTTP/1.1 503 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + 10 * SECOND;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
 
 /// Watches `all`, which are asked often and probed only by the health check.
 fn watch(all: &[UpstreamSettings]) -> (Upstreams, Supervisor) {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -89,6 +90,51 @@ fn one_request_at_a_time_probes_also_after_one_that_told_nothing() {
     probe.succeeded(later);
 
     assert!(is_closed(&find(&upstream, away)));
+}
+
+#[test]
+fn workers_that_choose_at_the_same_moment_send_one_probe() {
+    let upstream = upstream(2);
+    let away = upstream.endpoints()[0].clone();
+    let mut now = Instant::now();
+
+    for _ in 0..200 {
+        eject(&upstream, away.id(), now);
+        now += 5 * SECOND;
+        let ready = AtomicUsize::new(0);
+        let worker = || {
+            ready.fetch_add(1, Ordering::SeqCst);
+            while ready.load(Ordering::SeqCst) < 2 {
+                std::hint::spin_loop();
+            }
+            choose(&upstream, now)
+        };
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(worker);
+            (worker(), other.join().expect("no panic"))
+        });
+
+        assert!(one.is_probe() != other.is_probe());
+        assert_eq!(away.in_flight(), 1);
+        let probe = if one.is_probe() { one } else { other };
+        probe.succeeded(now);
+        now += 10 * SECOND;
+    }
+}
+
+#[test]
+fn only_good_news_of_an_endpoint_brings_it_back() {
+    let (upstream, now) = (upstream(1), Instant::now());
+    let away = upstream.endpoints()[0].clone();
+    eject(&upstream, away.id(), now);
+    let heard = |health| upstream.heard(&away, health, now, now);
+
+    heard(Health::Unready("away".to_owned()));
+    heard(Health::Unready("still away".to_owned()));
+    assert!(!is_closed(&away));
+    heard(Health::Degraded("broker: away".to_owned()));
+
+    assert!(is_closed(&away));
 }
 
 #[test]

@@ -60,3 +60,11 @@ fn find(upstream: &Upstream, id: EndpointId) -> Arc<Endpoint> {
 fn is_closed(endpoint: &Endpoint) -> bool {
     matches!(endpoint.gate(), Gate::Closed { .. })
 }
+
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + 10 * SECOND;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

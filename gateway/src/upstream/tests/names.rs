@@ -4,10 +4,10 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use common::{http::Condition, telemetry::metrics::Registry};
 
-use super::{SECOND, choose, settings, url};
+use super::{SECOND, choose, eventually, settings, url};
 use crate::{
-    settings::UpstreamUrl,
-    upstream::{EndpointFailure, UnavailableReason, Upstream, Upstreams},
+    settings::{UpstreamSettings, UpstreamUrl},
+    upstream::{EndpointFailure, UnavailableReason, Upstream, Upstreams, resolve::resolve_for_ever},
 };
 
 fn addresses(upstream: &Upstream) -> Vec<String> {
@@ -74,12 +74,23 @@ fn a_name_that_leads_nowhere_keeps_the_addresses_from_before() {
 
 #[tokio::test]
 async fn a_connection_that_fails_has_the_name_looked_up_again() {
-    let (users, url) = named();
-    let now = Instant::now();
-    users.resolved(&url, found(&["10.0.0.1:3001"]), now);
-    let notice = users.connect_failed();
+    let upstreams = Upstreams::new(&mut Registry::default());
+    let rarely =
+        UpstreamSettings { resolve_every: 3600 * SECOND, ..settings("users", &["http://localhost:1"]) };
+    upstreams.apply(&[rarely]);
+    let users = upstreams.get("users").expect("applied");
+    let url = url("http://localhost:1");
+    let resolving = {
+        let (users, url) = (users.clone(), url.clone());
+        tokio::spawn(async move { resolve_for_ever(&users, &url).await })
+    };
+    eventually("it is looked up", || !users.endpoints().is_empty()).await;
+    let real = addresses(&users);
 
-    choose(&users, now).failed(EndpointFailure::Connect, now);
+    users.resolved(&url, found(&["127.0.0.77:1"]), Instant::now());
+    assert_ne!(addresses(&users), real);
+    choose(&users, Instant::now()).failed(EndpointFailure::Connect, Instant::now());
 
-    tokio::time::timeout(5 * SECOND, notice).await.expect("it is told");
+    eventually("it is looked up again", || addresses(&users) == real).await;
+    resolving.abort();
 }
