@@ -42,14 +42,7 @@ impl Config {
             mistakes.iter().for_each(|mistake| env.mistake(mistake.to_string()));
             Settings::default()
         });
-        Self {
-            public,
-            admin,
-            settings,
-            file,
-            overrides,
-            faults: env.flag("DEMO_FAULTS", false),
-        }
+        Self { public, admin, settings, file, overrides, faults: env.flag("DEMO_FAULTS", false) }
     }
 }
 

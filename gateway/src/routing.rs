@@ -128,7 +128,8 @@ fn climbs(rest: &str) -> bool {
         return rest.split('/').any(is_unsafe);
     }
     // Written plainly, as nearly all are.
-    rest.split('/').any(|segment| matches!(segment, "." | "..") || segment.bytes().any(|b| b.is_ascii_control()))
+    rest.split('/')
+        .any(|segment| matches!(segment, "." | "..") || segment.bytes().any(|b| b.is_ascii_control()))
 }
 
 /// Whether some service could take the segment for a dot segment or for several segments.

@@ -66,7 +66,9 @@ impl Gateway {
     pub fn build(config: Config) -> io::Result<Self> {
         let Config { public, admin, settings, file, overrides, faults } = config;
         if settings.auth.mode == AuthMode::Open {
-            log::warn!("event=auth_open meaning=\"whoever has no token may do everything; AUTH=required changes that\"");
+            log::warn!(
+                "event=auth_open meaning=\"whoever has no token may do everything; AUTH=required changes that\""
+            );
         }
         let mut registry = Registry::default();
         let supervisor = Supervisor::new("gateway", &mut registry);
@@ -98,15 +100,20 @@ impl Gateway {
 
         let here = Arbiter::current();
         let watched = upstreams.clone();
-        supervisor.supervise(&here, Spec::new("upstream-health"), move |_| Ok(HealthCheck::new(watched.clone())));
+        supervisor
+            .supervise(&here, Spec::new("upstream-health"), move |_| Ok(HealthCheck::new(watched.clone())));
         let (front, known, keys) = (shared.clone(), upstreams.clone(), shared.keys.clone());
         let path = shared.front.load().settings.auth.keys_path.clone();
         let source = KeysSource::new(move || bases(&front.front.load(), &known), path);
-        supervisor.supervise(&here, Spec::new("auth-keys"), move |_| Ok(KeysActor::new(source.clone(), keys.clone())));
+        supervisor.supervise(&here, Spec::new("auth-keys"), move |_| {
+            Ok(KeysActor::new(source.clone(), keys.clone()))
+        });
         let (front, known, api) = (shared.clone(), upstreams.clone(), shared.api.clone());
         let outline: Arc<dyn Fn() -> Outline + Send + Sync> =
             Arc::new(move || outline(&front.front.load().settings, &known));
-        supervisor.supervise(&here, Spec::new(Fetcher::NAME), move |_| Ok(Fetcher::new(api.clone(), outline.clone())));
+        supervisor.supervise(&here, Spec::new(Fetcher::NAME), move |_| {
+            Ok(Fetcher::new(api.clone(), outline.clone()))
+        });
 
         let reloading = Reloading { file, overrides, upstreams, shared };
         Ok(Self { public, admin, probes, supervisor, reloading })
@@ -171,7 +178,10 @@ fn ended_early(server: &str, ended: Result<io::Result<()>, tokio::task::JoinErro
 fn bases(front: &Front, upstreams: &Upstreams) -> Vec<String> {
     let upstream = upstreams.get(&front.settings.auth.keys_upstream);
     let endpoints = upstream.map(|upstream| upstream.endpoints()).unwrap_or_default();
-    endpoints.iter().map(|endpoint| format!("http://{}{}", endpoint.address(), endpoint.base_path())).collect()
+    endpoints
+        .iter()
+        .map(|endpoint| format!("http://{}{}", endpoint.address(), endpoint.base_path()))
+        .collect()
 }
 
 /// What the description of the API is made of.
@@ -194,7 +204,8 @@ fn outline(settings: &Settings, upstreams: &Upstreams) -> Outline {
         routes: routes.collect(),
         upstreams: described.collect(),
         auth_required: settings.auth.mode == AuthMode::Required,
-        rate_limited: settings.rate_limit.is_some() || settings.routes.iter().any(|route| route.rate_limit.is_some()),
+        rate_limited: settings.rate_limit.is_some()
+            || settings.routes.iter().any(|route| route.rate_limit.is_some()),
     }
 }
 
@@ -210,5 +221,7 @@ fn watch(probes: &Probes, supervisor: &Supervisor, public: &PublicServer, upstre
         .clone()
         .condition("supervision", supervision)
         .condition("proxies", move || proxies.condition())
-        .conditions(move || upstreams.all().iter().map(|it| (it.name().to_owned(), it.condition())).collect());
+        .conditions(move || {
+            upstreams.all().iter().map(|it| (it.name().to_owned(), it.condition())).collect()
+        });
 }

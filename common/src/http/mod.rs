@@ -37,9 +37,9 @@ mod healthcheck;
 mod client;
 
 pub use access_problem::CHALLENGE;
-pub use caller::{Caller, ROLE, SUBJECT};
 /// A status code, as a [`Problem`] takes it.
 pub use actix_web::http::StatusCode;
+pub use caller::{Caller, ROLE, SUBJECT};
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
 pub use drain::{Drain, OpenConnection};

@@ -166,7 +166,9 @@ fn ready(readiness: &Readiness) -> ProbeAnswer {
     // Strings alone always become JSON.
     let body = serde_json::to_vec(readiness).unwrap_or_default();
     match readiness.status {
-        ReadinessStatus::Ready | ReadinessStatus::Degraded => ProbeAnswer { status: 200, retry_after: None, body },
+        ReadinessStatus::Ready | ReadinessStatus::Degraded => {
+            ProbeAnswer { status: 200, retry_after: None, body }
+        }
         ReadinessStatus::Unready => ProbeAnswer { status: 503, retry_after: Some(RETRY.as_secs()), body },
     }
 }

@@ -1,9 +1,6 @@
 use std::{borrow::Cow, error::Error, fmt, time::Duration};
 
-use actix_web::{
-    HttpResponse, Responder, ResponseError,
-    http::StatusCode,
-};
+use actix_web::{HttpResponse, Responder, ResponseError, http::StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 

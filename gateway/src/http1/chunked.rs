@@ -55,7 +55,9 @@ impl Chunks {
                 },
                 State::Extension(_) if byte == b'\n' => return Err(ChunkFault),
                 State::Extension(size) => self.after_size(size, if byte == b'\r' { byte } else { b';' })?,
-                State::SizeFeed(_) | State::DataFeed | State::TrailerFeed | State::LastFeed if byte != b'\n' => {
+                State::SizeFeed(_) | State::DataFeed | State::TrailerFeed | State::LastFeed
+                    if byte != b'\n' =>
+                {
                     return Err(ChunkFault);
                 }
                 State::SizeFeed(0) => State::Trailer,
@@ -147,7 +149,9 @@ mod tests {
 
     #[test]
     fn an_unfinished_body_is_not_done() {
-        for raw in ["", "3", "3\r\n", "3\r\nab", "3\r\nabc", "3\r\nabc\r\n", "0\r\n", "0\r\n\r", "0\r\nX: 1\r\n"] {
+        for raw in
+            ["", "3", "3\r\n", "3\r\nab", "3\r\nabc", "3\r\nabc\r\n", "0\r\n", "0\r\n\r", "0\r\nX: 1\r\n"]
+        {
             assert!(!take(raw.as_bytes(), 64).expect("it may go on").2, "{raw:?}");
         }
     }
@@ -155,8 +159,20 @@ mod tests {
     #[test]
     fn odd_writing_is_refused() {
         for raw in [
-            "\r\n", "x\r\n", "-1\r\n", "+1\r\n", " 1\r\n", "0x1\r\n", "1\n", "1\r\nab", "1\r\na\n", "1\rx", "0\r\n\n",
-            "0\r\nX: 1\n", "11111111111111111\r\n", "1;\nx\r\nGET",
+            "\r\n",
+            "x\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            " 1\r\n",
+            "0x1\r\n",
+            "1\n",
+            "1\r\nab",
+            "1\r\na\n",
+            "1\rx",
+            "0\r\n\n",
+            "0\r\nX: 1\n",
+            "11111111111111111\r\n",
+            "1;\nx\r\nGET",
         ] {
             let raw = format!("{raw}{}", "a".repeat(20));
             assert_eq!(take(raw.as_bytes(), 64).map(drop), Err(ChunkFault), "{raw:?}");

@@ -43,7 +43,8 @@ mod tests {
         let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody\r\n\r\n";
         let mut scan = HeadScan::default();
 
-        let ends: Vec<_> = (0..=bytes.len()).filter_map(|to| scan.end(&bytes[..to]).expect("it is sound")).collect();
+        let ends: Vec<_> =
+            (0..=bytes.len()).filter_map(|to| scan.end(&bytes[..to]).expect("it is sound")).collect();
 
         assert_eq!(ends.first(), Some(&27));
         assert_eq!(HeadScan::default().end(bytes), Ok(Some(27)));

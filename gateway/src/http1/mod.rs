@@ -7,8 +7,8 @@
 mod request;
 mod response;
 
-mod field;
 mod fault;
+mod field;
 
 mod chunked;
 

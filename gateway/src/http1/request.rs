@@ -132,11 +132,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
     ///
     /// # Errors
     /// When it is not sound.
-    pub fn read(
-        bytes: &'b [u8],
-        slots: &'h mut Slots<'b>,
-        most_fields: usize,
-    ) -> Result<Self, HeadFault> {
+    pub fn read(bytes: &'b [u8], slots: &'h mut Slots<'b>, most_fields: usize) -> Result<Self, HeadFault> {
         let most = most_fields.min(MOST_FIELDS);
         let mut raw = httparse::Request::new(&mut []);
         match raw.parse_with_uninit_headers(bytes, &mut slots[..most]) {
@@ -331,9 +327,7 @@ fn split_target(method: Method, target: &str) -> Result<Target<'_>, HeadFault> {
 /// Whether this can be a host with a port (RFC 3986 section 3.2.2, without a user). Empty is sound.
 fn is_host(value: &[u8]) -> bool {
     value.len() <= 255
-        && value.iter().all(|byte| {
-            byte.is_ascii_alphanumeric() || b".-_~:[]%!$&'()*+,;=".contains(byte)
-        })
+        && value.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-_~:[]%!$&'()*+,;=".contains(byte))
 }
 
 #[cfg(test)]
@@ -432,7 +426,10 @@ mod tests {
             let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
             read(&head, |head| head.upgrade.map(<[u8]>::to_vec))
         };
-        assert_eq!(asks("Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"), Ok(Some(b"websocket".to_vec())));
+        assert_eq!(
+            asks("Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"),
+            Ok(Some(b"websocket".to_vec()))
+        );
         assert_eq!(asks("Upgrade: websocket\r\n"), Ok(None));
         assert_eq!(
             asks("Upgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 3\r\n"),

@@ -102,7 +102,9 @@ pub fn write_head(
 
 /// Appends the head of an answer that says that the protocol changes.
 pub fn write_switch(head: &ResponseHead<'_, '_>, added: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n");
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n",
+    );
     for field in head.fields {
         match FieldName::of(field.name) {
             FieldName::Other if !head.nominates(field.name) => write_field(field.name, field.value, out),

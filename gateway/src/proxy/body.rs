@@ -87,7 +87,11 @@ impl<'a> Upload<'a> {
     }
 
     /// Goes on; ready only when something went wrong. Without a `service` there is nothing left to carry.
-    pub fn poll(&mut self, service: Option<&mut WriteHalf<'_>>, context: &mut Context<'_>) -> Poll<BodyFault> {
+    pub fn poll(
+        &mut self,
+        service: Option<&mut WriteHalf<'_>>,
+        context: &mut Context<'_>,
+    ) -> Poll<BodyFault> {
         if let Some(service) = service {
             loop {
                 match self.poll_carry(service, context) {

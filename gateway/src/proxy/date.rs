@@ -35,7 +35,9 @@ mod tests {
     #[test]
     fn it_is_written_as_the_standard_says() {
         let clock = Clock::default();
-        for (second, expected) in [(784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"), (0, "Thu, 01 Jan 1970 00:00:00 GMT")] {
+        for (second, expected) in
+            [(784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"), (0, "Thu, 01 Jan 1970 00:00:00 GMT")]
+        {
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
             assert_eq!(clock.with(now, |text| String::from_utf8_lossy(text).into_owned()), expected);
         }

@@ -112,7 +112,8 @@ pub fn decide(
         keep_alive: head.keep_alive,
         expects_continue: head.expects_continue,
     };
-    let decision = Deciding { head: &head, peer, guard: &guard, shared: &worker.shared, wall }.decide(&mut asked, scratch);
+    let decision = Deciding { head: &head, peer, guard: &guard, shared: &worker.shared, wall }
+        .decide(&mut asked, scratch);
     (asked, decision)
 }
 
@@ -165,7 +166,11 @@ impl Deciding<'_, '_, '_> {
         let route = front.table.route(number);
         asked.label = route.label.clone();
         route.forward(head.path, head.query, &mut scratch.asked).map_err(refusal::unsafe_path)?;
-        if head.method == Method::Options && head.origin.is_some() && head.asked_method.is_some() && settings.cors.is_some() {
+        if head.method == Method::Options
+            && head.origin.is_some()
+            && head.asked_method.is_some()
+            && settings.cors.is_some()
+        {
             return self.preflight(&front, scratch);
         }
         let sender = Sender { peer: self.peer, trusted: settings.trusted.contain(self.peer) };
@@ -251,7 +256,9 @@ impl Deciding<'_, '_, '_> {
     fn wants_websocket(&self, route: &Route) -> Result<bool, Refusal> {
         let Some(protocol) = self.head.upgrade else { return Ok(false) };
         if !protocol.eq_ignore_ascii_case(b"websocket") {
-            return Err(refusal::upgrade("websocket is the only protocol that a connection may change to here"));
+            return Err(refusal::upgrade(
+                "websocket is the only protocol that a connection may change to here",
+            ));
         }
         if !route.settings.websocket {
             return Err(refusal::upgrade("this route does not become a WebSocket"));

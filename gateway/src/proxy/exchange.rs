@@ -74,7 +74,12 @@ enum Outcome {
 
 impl Session {
     /// Passes a request on, to a second endpoint if the first one fails and nothing speaks against it.
-    pub(super) async fn forward(&mut self, worker: &Rc<Worker>, asked: &Asked, plan: &Plan) -> Result<Flow, Stop> {
+    pub(super) async fn forward(
+        &mut self,
+        worker: &Rc<Worker>,
+        asked: &Asked,
+        plan: &Plan,
+    ) -> Result<Flow, Stop> {
         let settings = &asked.front.settings;
         let route = asked.front.table.route(plan.route);
         let end = asked.started + settings.deadlines.whole;
@@ -191,7 +196,8 @@ impl Session {
     async fn go_on(&mut self, asked: &Asked, end: Instant) -> Result<(), Stop> {
         if asked.expects_continue && self.buffer.is_empty() {
             let (stream, mut written) = (&mut self.stream, 0);
-            let wrote = self.alarm.until(end, |context| poll_write_all(stream, CONTINUE, &mut written, context));
+            let wrote =
+                self.alarm.until(end, |context| poll_write_all(stream, CONTINUE, &mut written, context));
             if !matches!(wrote.await, Ok(Ok(()))) {
                 return Err(Stop::Gone);
             }
@@ -233,7 +239,15 @@ impl Session {
                 let idle = settings.deadlines.tunnel_idle;
                 worker.shared.metrics.tunnels.inc();
                 let alarm = (&mut self.alarm, idle);
-                tunnel::carry(&mut self.stream, &mut self.buffer, &mut line, &self.scratch.out, alarm, worker).await;
+                tunnel::carry(
+                    &mut self.stream,
+                    &mut self.buffer,
+                    &mut line,
+                    &self.scratch.out,
+                    alarm,
+                    worker,
+                )
+                .await;
                 worker.shared.metrics.tunnels.dec();
                 Ok(Outcome::Answered(Flow::Cut))
             }
@@ -273,14 +287,17 @@ impl Session {
 
         // The request.
         let mut written = 0;
-        let wrote = alarm.until(end, |context| poll_write_all(&mut service, &scratch.out, &mut written, context));
+        let wrote =
+            alarm.until(end, |context| poll_write_all(&mut service, &scratch.out, &mut written, context));
         match wrote.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let cause = format!("cannot write to {}: {error}", choice.endpoint().address());
                 return Err(Broken::failed(EndpointFailure::Answer, *used, cause));
             }
-            Err(Overdue) => return Err(Broken::failed(EndpointFailure::Timeout, false, "it takes nothing".to_owned())),
+            Err(Overdue) => {
+                return Err(Broken::failed(EndpointFailure::Timeout, false, "it takes nothing".to_owned()));
+            }
         }
         let rest = match (try_.body, asked.length) {
             (None, BodyLength::Known(length)) => Rest::Length(length),
@@ -297,7 +314,9 @@ impl Session {
             let event = poll_fn(|context| {
                 loop {
                     match incoming.poll_fill(&mut service_reader, context) {
-                        Poll::Ready(Ok(0)) => return Poll::Ready(Event::Ended("the connection ended".to_owned())),
+                        Poll::Ready(Ok(0)) => {
+                            return Poll::Ready(Event::Ended("the connection ended".to_owned()));
+                        }
                         Poll::Ready(Err(error)) => return Poll::Ready(Event::Ended(error.to_string())),
                         Poll::Ready(Ok(_)) => match scan.end(incoming.bytes()) {
                             Ok(Some(length)) => return Poll::Ready(Event::Head(length)),
@@ -306,7 +325,9 @@ impl Session {
                             }
                             Ok(None) if !incoming.has_room() => incoming.make_room(incoming.len() * 2),
                             Ok(None) => {}
-                            Err(_) => return Poll::Ready(Event::Bad("a line ends without a carriage return")),
+                            Err(_) => {
+                                return Poll::Ready(Event::Bad("a line ends without a carriage return"));
+                            }
                         },
                         Poll::Pending => break,
                     }
@@ -315,7 +336,9 @@ impl Session {
                     return Poll::Ready(Event::Client(fault));
                 }
                 let done = upload.is_done();
-                let due = due.get_or_insert_with(|| if done { end.min(Instant::now() + deadlines.answer_head) } else { end });
+                let due = due.get_or_insert_with(|| {
+                    if done { end.min(Instant::now() + deadlines.answer_head) } else { end }
+                });
                 if done && *due == end {
                     *due = end.min(Instant::now() + deadlines.answer_head);
                 }
@@ -328,7 +351,9 @@ impl Session {
                     let stale = *used && incoming.is_empty();
                     return Err(Broken::failed(EndpointFailure::Answer, stale, cause));
                 }
-                Event::Bad(cause) => return Err(Broken::failed(EndpointFailure::Answer, false, cause.to_owned())),
+                Event::Bad(cause) => {
+                    return Err(Broken::failed(EndpointFailure::Answer, false, cause.to_owned()));
+                }
                 Event::Client(BodyFault::Gone) => return Err(Broken::Stop(Stop::Gone)),
                 Event::Client(fault) => {
                     let most = try_.route.settings.body_bytes;
@@ -376,7 +401,8 @@ impl Session {
                 incoming.consume(length);
                 scan = HeadScan::default();
                 let mut written = 0;
-                let wrote = alarm.until(end, |context| poll_write_all(&mut client, &scratch.out, &mut written, context));
+                let wrote = alarm
+                    .until(end, |context| poll_write_all(&mut client, &scratch.out, &mut written, context));
                 if !matches!(wrote.await, Ok(Ok(()))) {
                     return Err(Broken::Stop(Stop::Gone));
                 }
@@ -389,7 +415,13 @@ impl Session {
                     let upstream = &try_.route.upstream;
                     if upstream.endpoints().len() > 1 && upstream.take_retry() {
                         let cause = format!("it answers {}", head.status);
-                        return Err(Broken::Failed(Failed { why, sent: true, stale: false, retry_taken: true, cause }));
+                        return Err(Broken::Failed(Failed {
+                            why,
+                            sent: true,
+                            stale: false,
+                            retry_taken: true,
+                            cause,
+                        }));
                     }
                     choice.failed(why, Instant::now());
                 }
@@ -439,7 +471,9 @@ impl Session {
                             Poll::Ready(Ok(())) if download.is_complete() => return Poll::Ready(Ok(0)),
                             Poll::Ready(Ok(())) => match incoming.poll_fill(&mut service_reader, context) {
                                 Poll::Ready(Ok(count)) => return Poll::Ready(Ok(count)),
-                                Poll::Ready(Err(_)) => return Poll::Ready(Err(Stop::Cut("the service broke off"))),
+                                Poll::Ready(Err(_)) => {
+                                    return Poll::Ready(Err(Stop::Cut("the service broke off")));
+                                }
                                 Poll::Pending => {}
                             },
                             Poll::Pending => {}

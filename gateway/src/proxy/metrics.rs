@@ -41,13 +41,26 @@ impl ProxyMetrics {
             tunnels: Gauge::default(),
             reloads: Family::default(),
         };
-        let mut count = |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
-        count("gateway_connections_refused", "Connections beyond what one client may have", &metrics.connections_refused);
+        let mut count =
+            |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
+        count(
+            "gateway_connections_refused",
+            "Connections beyond what one client may have",
+            &metrics.connections_refused,
+        );
         count("gateway_answers_cut", "Answers that broke off", &metrics.cut);
-        count("gateway_requests_abandoned", "Requests whose client left before the answer", &metrics.abandoned);
+        count(
+            "gateway_requests_abandoned",
+            "Requests whose client left before the answer",
+            &metrics.abandoned,
+        );
         registry.register("gateway_connections", "Connections of clients", metrics.connections.clone());
         registry.register("gateway_tunnels", "WebSockets", metrics.tunnels.clone());
-        registry.register("gateway_refused", "Requests that the gateway refused, by reason", metrics.refused.clone());
+        registry.register(
+            "gateway_refused",
+            "Requests that the gateway refused, by reason",
+            metrics.refused.clone(),
+        );
         registry.register("gateway_reloads", "Reloads of the settings, by outcome", metrics.reloads.clone());
         metrics
     }

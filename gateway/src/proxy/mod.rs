@@ -26,17 +26,17 @@ mod refusal;
 
 mod exchange;
 
+mod answer;
+mod body;
+mod download;
 mod lines;
 mod request;
-mod body;
-mod answer;
-mod download;
 mod tunnel;
 
-mod wire;
 mod alarm;
 mod date;
 mod origin;
+mod wire;
 
 mod metrics;
 

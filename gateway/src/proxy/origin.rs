@@ -85,7 +85,10 @@ mod tests {
         let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
         let kept = Origin::accept_or_make(Some(b"r-7"), Some(trace.as_bytes()), now);
-        assert_eq!((kept.id(), kept.trace.trace_id()), ("r-7", "4bf92f3577b34da6a3ce929d0e0e4736".to_owned()));
+        assert_eq!(
+            (kept.id(), kept.trace.trace_id()),
+            ("r-7", "4bf92f3577b34da6a3ce929d0e0e4736".to_owned())
+        );
 
         for id in [&b""[..], b"two words", b"quo\"te", &[b'x'; 129], "ü".as_bytes()] {
             assert_eq!(Origin::accept_or_make(Some(id), Some(b"nonsense"), now).id().len(), 36);

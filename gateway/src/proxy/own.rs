@@ -62,7 +62,8 @@ impl OwnAnswer {
 
     /// Appends the whole answer.
     pub fn write(&self, to: OwnRecipient<'_>, out: &mut Vec<u8>) {
-        let reason = common::http::StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
+        let reason =
+            common::http::StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
         // Writing to memory does not fail.
         let _ = write!(out, "HTTP/1.1 {} {}\r\n", self.status, reason.unwrap_or_default());
         if !self.content_type.is_empty() {

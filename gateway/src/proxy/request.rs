@@ -3,11 +3,7 @@
 //! What concerns one connection alone stops here; so does everything by which a client could say who it is,
 //! for only gateways may say that.
 
-use std::{
-    io::Write,
-    net::IpAddr,
-    time::Duration,
-};
+use std::{io::Write, net::IpAddr, time::Duration};
 
 use super::origin::Origin;
 use crate::{

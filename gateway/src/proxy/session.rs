@@ -161,7 +161,8 @@ impl Session {
                 Err(fault) => return Came::Fault(refusal::head(fault)),
             }
             if !self.buffer.has_room() {
-                self.buffer.make_room((self.buffer.len() * 2).clamp(super::wire::HEAD_ROOM, limits.head_bytes));
+                self.buffer
+                    .make_room((self.buffer.len() * 2).clamp(super::wire::HEAD_ROOM, limits.head_bytes));
             }
             let (stream, buffer) = (&mut self.stream, &mut self.buffer);
             match self.alarm.until(due, |context| buffer.poll_fill(stream, context)).await {
@@ -177,7 +178,8 @@ impl Session {
         worker.shared.drain.request();
         let started = Instant::now();
         let _in_progress = InProgress::begin(&worker);
-        let (asked, decision) = decide(&self.buffer.bytes()[..head], self.peer, &worker, started, &mut self.scratch);
+        let (asked, decision) =
+            decide(&self.buffer.bytes()[..head], self.peer, &worker, started, &mut self.scratch);
         self.buffer.consume(head);
         match decision {
             Ok(Decision::Forward(plan)) => match self.forward(&worker, &asked, &plan).await {

@@ -4,7 +4,6 @@
 //! environment, which win over the file, make a [`Settings`]. Every mistake in either is found before any of it
 //! counts.
 
-
 mod file;
 
 mod changes;

@@ -30,7 +30,6 @@ mod resolve;
 
 mod metrics;
 
-
 #[cfg(test)]
 mod tests;
 
