@@ -4,7 +4,7 @@ use common::{
     store::Fingerprint,
 };
 
-use super::{App, problem::only};
+use super::{App, owner::only};
 use crate::{
     domain::{Order, OrderId},
     repository::CancelOrder,

@@ -3,7 +3,8 @@ use common::http::{Caller, Problem};
 
 use super::{
     App,
-    problem::{not_yours, only, order_not_found},
+    owner::only,
+    problem::{not_yours, order_not_found},
     view::OrderView,
 };
 use crate::{domain::OrderId, repository::FindOrder};

@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::{
     App,
-    problem::{invalid_user, not_yours, only},
+    owner::only,
+    problem::{invalid_user, not_yours},
     view::OrderView,
 };
 use crate::{

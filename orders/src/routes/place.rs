@@ -29,7 +29,8 @@ pub(super) struct Placement {
 }
 
 /// `POST /orders`: 201 with the order, once it and its event are on disk; 400 where the customer does not
-/// exist, 403 where it is not the caller, 422 naming every field that is wrong, 503 while the users service cannot be asked.
+/// exist, 403 where it is not the caller, 422 naming every field that is wrong, 503 while the users service cannot
+/// be asked.
 #[utoipa::path(
     post,
     path = "/orders",
