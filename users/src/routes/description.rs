@@ -41,7 +41,8 @@ pub(super) struct User {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it stands for the body of the log-in")]
 struct Credentials {
-    #[schema(min_length = 1, example = "grace@example.com")]
+    #[schema(format = Email, max_length = 254, example = "grace@example.com",
+        pattern = r"^[^\s@\x00-\x1f\x7f-\x9f]{1,64}@[^\s@.\x00-\x1f\x7f-\x9f]+(\.[^\s@.\x00-\x1f\x7f-\x9f]+)*$")]
     email: String,
     #[schema(format = Password, min_length = 1, example = "correct horse")]
     password: String,
@@ -79,6 +80,10 @@ struct Key {
     kid: String,
     /// The key itself, in base64url.
     x: String,
+    #[schema(rename = "use", pattern = "^sig$")]
+    purpose: String,
+    #[schema(pattern = "^EdDSA$")]
+    alg: String,
 }
 
 #[utoipa::path(
@@ -90,9 +95,10 @@ struct Key {
     request_body = Credentials,
     responses(
         (status = 201, description = "A token", body = Session),
-        (status = 401, description = "invalid credentials: no user has this email address and this password"),
+        (status = 401, description = "wrong email or password"),
         (status = 422, description = "invalid fields: email is missing"),
-        (status = 503, description = "overloaded: too many passwords wait for their hash"),
+        (status = 503, description = "overloaded: too many passwords wait for their hash\nkeys unavailable: the \
+            service has not read its signing keys yet; send it again"),
     )
 )]
 #[expect(dead_code, reason = "it describes the log-in")]
@@ -104,7 +110,11 @@ fn log_in() {}
     operation_id = "listKeys",
     summary = "The keys that tokens are signed with",
     tag = "sessions",
-    responses((status = 200, description = "The keys", body = KeySet))
+    responses(
+        (status = 200, description = "The keys", body = KeySet,
+            headers(("Cache-Control" = String, description = "For how long they may be kept"))),
+        (status = 503, description = "keys unavailable: the service has not read its signing keys yet; send it again"),
+    )
 )]
 #[expect(dead_code, reason = "it describes the key set")]
 fn keys() {}

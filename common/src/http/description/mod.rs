@@ -55,7 +55,7 @@ impl Description {
 #[into_params(parameter_in = Header)]
 pub struct IdempotencyKeyParam {
     /// Names the operation, so that it is carried out once however often it is sent. The same key and body (to the
-    /// byte) get the stored answer for 24 hours; valid for one method and path.
+    /// byte) get the stored answer for 24 hours; valid for one caller, method and path.
     #[param(
         rename = "Idempotency-Key",
         value_type = String,
