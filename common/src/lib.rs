@@ -2,7 +2,7 @@
 //!
 //! Read the rooms in the order below: how a service is told what to be ([`config`]), how it says what it
 //! does ([`telemetry`]), how its actors are kept alive ([`supervision`]), what they tell each other across
-//! services ([`event`]), where they keep it ([`store`]), how it travels ([`broker`], [`relay`], [`consumer`]),
+//! services ([`event`]), where they keep it ([`store`]), who asks ([`auth`]), how it travels ([`broker`], [`relay`], [`consumer`]),
 //! how the world talks to it ([`http`]), and how all that starts and stops as one process ([`service`]).
 
 pub mod config;
@@ -15,6 +15,8 @@ pub mod supervision;
 pub mod event;
 
 pub mod store;
+
+pub mod auth;
 
 pub mod broker;
 pub mod consumer;

@@ -11,6 +11,8 @@ pub mod routing;
 
 mod routes;
 
+pub mod guard;
+
 pub mod proxy;
 pub mod upstream;
 

@@ -9,6 +9,8 @@ mod four_curls;
 mod bad_requests;
 mod idempotency;
 mod internal;
+mod logins;
+mod ownership;
 mod traces;
 
 mod bad_events;

@@ -1,13 +1,14 @@
 //! The users service: who there is, and how many orders each has placed.
 //!
-//! Read [`domain`] for what a user is, [`repository`] for what can be asked and changed, [`routes`] for how
-//! the world asks, [`consumers`] for what is heard from orders, and [`startup`] for how it all comes together.
+//! Read [`domain`] for what a user is, [`repository`] for what can be asked and changed,
+//! [`signing_keys`] for what tokens are signed by, [`routes`] for how the world asks, [`consumers`] for what is heard from orders, and [`startup`] for how it all comes together.
 
 pub mod domain;
 pub mod events;
 
 pub mod passwords;
 pub mod repository;
+pub mod signing_keys;
 
 pub mod consumers;
 pub mod routes;

@@ -1,7 +1,7 @@
 //! Hashes passwords by argon2id, on a small pool of threads of its own.
 //!
 //! *Owns*: the pool and its queue.
-//! *Receives*: [`HashPassword`], [`HashSecret`].
+//! *Receives*: [`HashPassword`], [`VerifyPassword`], [`HashSecret`].
 //! *Sends*: nothing.
 //! *When it fails*: callers learn that nothing was hashed; the next generation has a fresh pool.
 //!
@@ -15,7 +15,7 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, Context, Handler, Message, MessageResult, ResponseFuture};
-use argon2::{Argon2, PasswordHasher};
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use common::supervision::{Life, Observe};
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -113,6 +113,39 @@ impl Handler<HashPassword> for Passwords {
     }
 }
 
+/// What is verified in place of a hash where there is none, so that it takes as long; no password has it. Its parameters
+/// are those of every hash here.
+const NOBODYS: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Asks whether a password is the one that was hashed. Takes as long where there is no hash, so that the time of an
+/// answer does not tell who has an account.
+#[derive(Message)]
+#[rtype(result = "Result<bool, HashError>")]
+pub struct VerifyPassword {
+    /// What somebody typed; not yet known to be a [`Password`].
+    pub typed: String,
+    /// The hash, where there is an account with a password.
+    pub hash: Option<PasswordHash>,
+}
+
+impl Handler<VerifyPassword> for Passwords {
+    type Result = ResponseFuture<Result<bool, HashError>>;
+
+    fn handle(
+        &mut self,
+        VerifyPassword { typed, hash }: VerifyPassword,
+        context: &mut Self::Context,
+    ) -> Self::Result {
+        let verify = move || {
+            let expected = hash.as_ref().map_or(NOBODYS, |hash| hash.0.as_str());
+            let verified = Argon2::default().verify_password(typed.as_bytes(), expected).is_ok();
+            Ok(verified && hash.is_some())
+        };
+        self.run(verify, context)
+    }
+}
+
 /// Hashes bytes that hold a password, the same way every time, so that two requests can be compared by what is
 /// kept of them without keeping anything that could be guessed back cheaply.
 #[derive(Message)]
@@ -183,7 +216,6 @@ impl Handler<Observe> for Passwords {
 mod tests {
     use std::time::Duration;
 
-    use argon2::PasswordVerifier;
     use common::{
         supervision::{Handle, Spec, Supervisor},
         telemetry::metrics::Registry,
@@ -218,6 +250,36 @@ mod tests {
         assert_ne!(first, second);
         assert!(Argon2::default().verify_password(b"correct horse", first.0.as_str()).is_ok());
         assert!(Argon2::default().verify_password(b"wrong horse", first.0.as_str()).is_err());
+    }
+
+    #[actix::test]
+    async fn only_the_password_that_was_hashed_is_verified() {
+        let pool = pool().await;
+        let hash =
+            pool.ask(HashPassword(password()), DEADLINE).await.expect("the pool answers").expect("hashed");
+        let verify = async |typed: &str, hash: Option<&PasswordHash>| {
+            let verify = VerifyPassword { typed: typed.to_owned(), hash: hash.cloned() };
+            pool.ask(verify, DEADLINE).await.expect("the pool answers").expect("verified")
+        };
+
+        assert!(verify("correct horse", Some(&hash)).await);
+        assert!(!verify("wrong horse", Some(&hash)).await);
+        assert!(!verify("", Some(&hash)).await);
+        assert!(!verify("correct horse", None).await);
+        assert!(!verify("correct horse", Some(&PasswordHash("no hash".to_owned()))).await);
+    }
+
+    #[test]
+    fn nobodys_hash_costs_what_everybodys_costs() {
+        let parameters = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
+        let real = Argon2::default().hash_password(b"correct horse").expect("hashed").to_string();
+
+        assert_eq!(parameters(NOBODYS), parameters(&real));
+        // Of the same lengths too, and one that is really computed: another failure would be quick.
+        let lengths = |hash: &str| hash.rsplit('$').next().map(str::len);
+        assert_eq!(lengths(NOBODYS), lengths(&real));
+        let refused = Argon2::default().verify_password(b"correct horse", NOBODYS);
+        assert_eq!(refused, Err(argon2::password_hash::Error::PasswordInvalid));
     }
 
     #[actix::test]

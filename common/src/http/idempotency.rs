@@ -7,7 +7,7 @@ use std::{
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Problem;
+use super::{Caller, Problem};
 use crate::store::{
     Command, Fingerprint, IdempotencyKey, IdempotentWrite, Once, Recall, Recalled, RepositoryHandle,
 };
@@ -19,7 +19,8 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The header that marks an answer as that of an earlier request.
 const IDEMPOTENCY_REPLAYED: &str = "idempotency-replayed";
 
-/// Returns the key of a request, within the scope of its method and path, or `None` where it has none.
+/// Returns the key of a request, within the scope of its caller, method and path, or `None` where it has none. So nobody
+/// is answered with what somebody else did.
 ///
 /// # Errors
 /// When there are several, or one that is not 1 to 255 visible ASCII characters.
@@ -34,7 +35,12 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Prob
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid idempotency key")
             .detail("Idempotency-Key must be sent once, with 1 to 255 visible ASCII characters"));
     }
-    Ok(Some(IdempotencyKey(format!("{} {} {key}", request.method(), request.path()))))
+    let operation = format!("{} {} {key}", request.method(), request.path());
+    Ok(Some(IdempotencyKey(match Caller::of(request)? {
+        Caller::Trusted => operation,
+        // Subjects hold no space, and the second word of the other form is a path, which no method looks like.
+        Caller::Known { subject, .. } => format!("{subject} {operation}"),
+    })))
 }
 
 /// Carries out the commands of requests, each keyed one once. Cheap to clone.
@@ -154,6 +160,7 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
+    use crate::http::{ROLE, SUBJECT};
 
     #[test]
     fn a_key_counts_for_its_method_and_path() {
@@ -164,6 +171,22 @@ mod tests {
         assert_eq!(key("/orders"), Some(IdempotencyKey("POST /orders k 1".to_owned())));
         assert_ne!(key("/orders/1/cancel"), key("/orders/2/cancel"));
         assert_eq!(idempotency_key(&TestRequest::post().to_http_request()).expect("none is sound"), None);
+    }
+
+    #[test]
+    fn a_key_counts_for_its_caller() {
+        let key = |subject: Option<&str>| {
+            let mut request = TestRequest::post().uri("/orders").insert_header((IDEMPOTENCY_KEY, "k"));
+            if let Some(subject) = subject {
+                request = request.insert_header((SUBJECT, subject)).insert_header((ROLE, "user"));
+            }
+            idempotency_key(&request.to_http_request()).expect("a sound key").expect("a key")
+        };
+
+        assert_eq!(key(Some("u1")), key(Some("u1")));
+        assert_ne!(key(Some("u1")), key(Some("u2")));
+        assert_ne!(key(Some("u1")), key(None));
+        assert_ne!(key(Some("POST")), key(None));
     }
 
     #[test]

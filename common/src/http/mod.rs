@@ -16,6 +16,8 @@ mod tracking;
 mod origin;
 mod problem;
 
+mod access_problem;
+mod caller;
 mod fields;
 mod idempotency;
 mod json_body;
@@ -36,6 +38,8 @@ mod client;
 
 mod description;
 
+pub use access_problem::CHALLENGE;
+pub use caller::{Caller, ROLE, SUBJECT};
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
 pub use description::{

@@ -4,7 +4,7 @@ use actix_web::{
     HttpResponse, Responder, ResponseError,
     http::{
         StatusCode,
-        header::{ALLOW, RETRY_AFTER},
+        header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
     },
 };
 use serde::Serialize;
@@ -30,6 +30,7 @@ struct Parts {
     fields: Vec<FieldError>,
     retry_after: Option<Duration>,
     allow: Option<String>,
+    challenge: Option<&'static str>,
     cause: Option<String>,
     request_id: Option<RequestId>,
 }
@@ -60,6 +61,7 @@ impl Problem {
             fields: Vec::new(),
             retry_after: None,
             allow: None,
+            challenge: None,
             cause: None,
             request_id: None,
         }))
@@ -98,6 +100,12 @@ impl Problem {
     /// Adds `Allow`: the methods that the resource has, separated by commas.
     pub fn allow(mut self, methods: &str) -> Self {
         self.0.allow = Some(methods.to_owned());
+        self
+    }
+
+    /// Adds `WWW-Authenticate`, which every 401 needs (RFC 9110 section 15.5.2).
+    pub fn challenge(mut self, challenge: &'static str) -> Self {
+        self.0.challenge = Some(challenge);
         self
     }
 
@@ -161,6 +169,9 @@ impl Problem {
         }
         if let Some(methods) = &self.0.allow {
             response.insert_header((ALLOW, methods.as_str()));
+        }
+        if let Some(challenge) = self.0.challenge {
+            response.insert_header((WWW_AUTHENTICATE, challenge));
         }
         if let Some(id) = &self.0.request_id {
             response.insert_header((REQUEST_ID, id.as_str()));

@@ -7,7 +7,7 @@ use common::{
 use super::ORDERS;
 use crate::{
     SERVICE,
-    domain::{Order, OrderId},
+    domain::{CustomerId, Order, OrderId},
     events::OrderCancelled,
 };
 
@@ -16,6 +16,8 @@ use crate::{
 pub struct CancelOrder {
     /// Which order.
     pub id: OrderId,
+    /// Only where it is this customer's.
+    pub only: Option<CustomerId>,
     /// The request that asks for it.
     pub origin: Origin,
 }
@@ -25,6 +27,8 @@ pub struct CancelOrder {
 pub enum CancelRefused {
     /// No order has this id.
     NotFound,
+    /// It is another customer's.
+    NotTheirs,
     /// It was cancelled before.
     AlreadyCancelled,
 }
@@ -38,6 +42,9 @@ impl Command for CancelOrder {
         let Some(order) = transaction.get(ORDERS, self.id.as_str())? else {
             return Ok(Err(CancelRefused::NotFound));
         };
+        if self.only.is_some_and(|customer| customer != order.user_id) {
+            return Ok(Err(CancelRefused::NotTheirs));
+        }
         let now = transaction.now();
         let Some(order) = order.cancel(now) else {
             return Ok(Err(CancelRefused::AlreadyCancelled));

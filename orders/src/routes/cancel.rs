@@ -1,17 +1,17 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use common::{
-    http::{Carried, IdempotencyKeyParam, Problem, RequestOrigin},
+    http::{Caller, Carried, IdempotencyKeyParam, Problem, RequestOrigin},
     store::Fingerprint,
 };
 
-use super::App;
+use super::{App, problem::only};
 use crate::{
     domain::{Order, OrderId},
     repository::CancelOrder,
 };
 
-/// `POST /orders/{id}/cancel`: 200 with the order, once the change and its event are on disk; 409 where it was
-/// cancelled before. The body, where there is one, says nothing and is not read.
+/// `POST /orders/{id}/cancel`: 200 with the order, once the change and its event are on disk; 403 where it is
+/// another user's, 409 where it was cancelled before. The body, where there is one, says nothing and is not read.
 #[utoipa::path(
     post,
     path = "/orders/{id}/cancel",
@@ -29,11 +29,13 @@ use crate::{
 pub(super) async fn cancel(
     request: HttpRequest,
     app: web::Data<App>,
+    caller: Caller,
     origin: RequestOrigin,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let nothing = async |_: &_| Ok(Fingerprint::of(b""));
-    let command = async || Ok(CancelOrder { id: OrderId::given(id.into_inner()), origin: origin.into() });
+    let (id, only) = (OrderId::given(id.into_inner()), only(&caller)?);
+    let command = async || Ok(CancelOrder { id, only, origin: origin.into() });
     let cancelled: Carried<Order> = app.writes.carry_out(&request, nothing, command).await?;
     Ok(cancelled.answer(HttpResponse::Ok()))
 }

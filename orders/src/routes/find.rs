@@ -1,10 +1,15 @@
 use actix_web::{HttpResponse, web};
-use common::http::Problem;
+use common::http::{Caller, Problem};
 
-use super::{App, problem::order_not_found, view::OrderView};
+use super::{
+    App,
+    problem::{not_yours, only, order_not_found},
+    view::OrderView,
+};
 use crate::{domain::OrderId, repository::FindOrder};
 
-/// `GET /orders/{id}`: 200 with the order, and its customer's name where that is known, or 404.
+/// `GET /orders/{id}`: 200 with the order, and its customer's name where that is known, 403 where it is
+/// another user's, or 404.
 #[utoipa::path(
     get,
     path = "/orders/{id}",
@@ -18,8 +23,15 @@ use crate::{domain::OrderId, repository::FindOrder};
         (status = 404, description = "order not found"),
     )
 )]
-pub(super) async fn find(app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn find(
+    app: web::Data<App>,
+    caller: Caller,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let id = OrderId::given(id.into_inner());
     let known = app.repository.read(FindOrder { id }).await?.ok_or_else(order_not_found)?;
+    if only(&caller)?.is_some_and(|customer| customer != known.order.user_id) {
+        return Err(not_yours());
+    }
     Ok(HttpResponse::Ok().json(OrderView::from(known)))
 }

@@ -1,8 +1,12 @@
 use actix_web::{HttpResponse, web};
-use common::http::{PageRequest, PageView, Problem};
+use common::http::{Caller, PageRequest, PageView, Problem};
 use serde::Deserialize;
 
-use super::{App, problem::invalid_user, view::OrderView};
+use super::{
+    App,
+    problem::{invalid_user, not_yours, only},
+    view::OrderView,
+};
 use crate::{
     domain::{CustomerId, OrderId},
     repository::ListOrders,
@@ -16,7 +20,7 @@ pub(super) struct Filter {
 }
 
 /// `GET /orders?userId&limit&cursor`: 200 with a page of orders, oldest first; of one customer where `userId`
-/// is given.
+/// is given. Whoever may see only its own gets those without asking, and 403 for anybody else's.
 #[utoipa::path(
     get,
     path = "/orders",
@@ -36,6 +40,7 @@ pub(super) struct Filter {
 )]
 pub(super) async fn list(
     app: web::Data<App>,
+    caller: Caller,
     asked: web::Query<PageRequest>,
     filter: web::Query<Filter>,
 ) -> Result<HttpResponse, Problem> {
@@ -43,6 +48,11 @@ pub(super) async fn list(
     let customer = match filter.user_id.as_deref() {
         Some(raw) => Some(CustomerId::parse(raw).ok_or_else(invalid_user)?),
         None => None,
+    };
+    let customer = match (only(&caller)?, customer) {
+        (None, asked) => asked,
+        (Some(own), Some(asked)) if asked != own => return Err(not_yours()),
+        (own, _) => own,
     };
     let page = app.repository.read(ListOrders { customer, after, limit }).await?;
     Ok(HttpResponse::Ok().json(PageView::of(page, |known| known.order.id.as_str(), OrderView::from)))

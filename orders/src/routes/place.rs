@@ -1,6 +1,6 @@
 use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web};
 use common::{
-    http::{Carried, Fields, IdempotencyKeyParam, JsonBody, Problem, RequestOrigin},
+    http::{Caller, Carried, Fields, IdempotencyKeyParam, JsonBody, Problem, RequestOrigin},
     store::Fingerprint,
     telemetry::trace::Origin,
 };
@@ -29,7 +29,7 @@ pub(super) struct Placement {
 }
 
 /// `POST /orders`: 201 with the order, once it and its event are on disk; 400 where the customer does not
-/// exist, 422 naming every field that is wrong, 503 while the users service cannot be asked.
+/// exist, 403 where it is not the caller, 422 naming every field that is wrong, 503 while the users service cannot be asked.
 #[utoipa::path(
     post,
     path = "/orders",
@@ -51,10 +51,12 @@ pub(super) struct Placement {
 pub(super) async fn place(
     request: HttpRequest,
     app: web::Data<App>,
+    caller: Caller,
     origin: RequestOrigin,
     body: JsonBody<Placement>,
 ) -> Result<HttpResponse, Problem> {
     let (user_id, items) = parse(body.value)?;
+    caller.act_for(&user_id)?;
     let fingerprint = async |_: &_| Ok(Fingerprint::of(&body.raw));
     let command = async || {
         let origin = Origin::from(origin);

@@ -1,10 +1,10 @@
 use actix_web::{HttpResponse, web};
-use common::http::{PageRequest, PageView, Problem};
+use common::http::{Caller, PageRequest, PageView, Problem};
 
 use super::{App, view::UserView};
 use crate::{domain::UserId, repository::ListUsers};
 
-/// `GET /users?limit&cursor`: 200 with a page of users, oldest first.
+/// `GET /users?limit&cursor`: 200 with a page of users, oldest first; an admin's alone.
 #[utoipa::path(
     get,
     path = "/users",
@@ -19,8 +19,10 @@ use crate::{domain::UserId, repository::ListUsers};
 )]
 pub(super) async fn list(
     app: web::Data<App>,
+    caller: Caller,
     asked: web::Query<PageRequest>,
 ) -> Result<HttpResponse, Problem> {
+    caller.act_for_all()?;
     let (limit, after) = (asked.limit()?, asked.after()?.map(UserId::given));
     let page = app.repository.read(ListUsers { after, limit }).await?;
     Ok(HttpResponse::Ok().json(PageView::of(page, |known| known.user.id.as_str(), UserView::from)))

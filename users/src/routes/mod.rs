@@ -1,7 +1,9 @@
 //! How the world talks to this service: one endpoint a file. Handlers parse, ask an actor, and map the answer.
 
 mod find;
+mod keys;
 mod list;
+mod log_in;
 mod problem;
 mod register;
 mod view;
@@ -12,12 +14,13 @@ use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 use common::{
+    auth::Issuer,
     http::{KeyedWrites, readable},
     store::RepositoryHandle,
     supervision::Handle,
 };
 
-use crate::passwords::Passwords;
+use crate::{passwords::Passwords, signing_keys::Keyring};
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -28,6 +31,10 @@ pub struct App {
     pub writes: KeyedWrites,
     /// The pool that hashes passwords.
     pub passwords: Handle<Passwords>,
+    /// What tokens are signed by.
+    pub keyring: Keyring,
+    /// What tokens say of who writes them.
+    pub issuer: Issuer,
     /// How long a password may wait for its hash.
     pub hash_deadline: Duration,
 }
@@ -41,5 +48,7 @@ pub fn configure(routes: &mut ServiceConfig, app: &web::Data<App>) {
 fn endpoints(routes: &mut ServiceConfig) {
     routes
         .service(readable("/users", list::list).post(register::register))
-        .service(readable("/users/{id}", find::find));
+        .service(web::resource("/users/sessions").post(log_in::log_in))
+        .service(readable("/users/{id}", find::find))
+        .service(readable("/.well-known/jwks.json", keys::keys));
 }

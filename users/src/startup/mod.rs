@@ -1,5 +1,6 @@
 //! Puts the service together.
 
+mod admin;
 mod demo;
 
 use std::{error::Error, time::Duration};
@@ -7,16 +8,18 @@ use std::{error::Error, time::Duration};
 use actix::Arbiter;
 use actix_web::web;
 use common::{
-    http::KeyedWrites,
+    http::{Condition, KeyedWrites},
     service::{Foundation, Service},
-    supervision::Spec,
+    supervision::{Handle, Spec},
 };
 
 use crate::{
     config::UsersConfig,
     consumers::{OnOrderCancelled, OnOrderCreated},
-    passwords::Passwords,
+    domain::{Password, PasswordHash},
+    passwords::{HashPassword, Passwords},
     routes::{self, App},
+    signing_keys::{Keyring, SigningKeys},
 };
 
 /// How long a password may wait for its hash.
@@ -37,14 +40,35 @@ pub(crate) fn build(config: UsersConfig, mut foundation: Foundation) -> Result<S
     let passwords =
         foundation.supervisor.supervise(&here, Spec::new("passwords"), |life| Ok(Passwords::start(life)?));
 
+    let keyring = Keyring::default();
+    let (repository, ring) = (foundation.repository.clone(), keyring.clone());
+    foundation.supervisor.supervise(&here, Spec::new("signing-keys"), move |_| {
+        Ok(SigningKeys::new(repository.clone(), config.keys, ring.clone()))
+    });
+    let ring = keyring.clone();
+    foundation.condition("signing keys", move || match ring.is_ready() {
+        true => Condition::Ready,
+        false => Condition::Unready("not read yet".to_owned()),
+    });
+
     if config.demo_data {
-        demo::seed(&mut foundation);
+        demo::seed(&mut foundation, passwords.clone());
+    }
+    if let Some(admin) = config.admin {
+        admin::seed(&mut foundation, passwords.clone(), admin);
     }
     let app = web::Data::new(App {
         repository: foundation.repository.clone(),
         writes: KeyedWrites::new(foundation.repository.clone(), store.idempotency_retention),
         passwords,
+        keyring,
+        issuer: config.issuer,
         hash_deadline: HASH_DEADLINE,
     });
     foundation.serve(move |routes| routes::configure(routes, &app))
+}
+
+/// Hashes the password of somebody who exists from the start; `None` means to try again.
+async fn hashed(passwords: &Handle<Passwords>, password: Password) -> Option<PasswordHash> {
+    passwords.ask(HashPassword(password), HASH_DEADLINE).await.ok()?.ok()
 }
