@@ -20,6 +20,17 @@ pub(super) fn description() -> Description {
 )]
 struct Endpoints;
 
+/// An address as its owner writes it: `local@domain`, at most 254 bytes, 64 of them before the `@`. White space around
+/// it does not count.
+#[derive(ToSchema)]
+#[schema(
+    max_length = 254,
+    example = "grace@example.com",
+    pattern = r"^[\s\x85]*[^\s@\x00-\x1f\x7f-\x9f]{1,64}@[^\s@.\x00-\x1f\x7f-\x9f]+(\.[^\s@.\x00-\x1f\x7f-\x9f]+)*[\s\x85]*$"
+)]
+#[expect(dead_code, reason = "it stands for domain::Email as it is sent")]
+pub(super) struct EmailAddress(String);
+
 /// A user.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]

@@ -21,8 +21,7 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[schema(description = "Who logs in.")]
 pub(super) struct Credentials {
-    #[schema(required = true, nullable = false, format = Email, max_length = 254, example = "grace@example.com",
-        pattern = r"^[^\s@\x00-\x1f\x7f-\x9f]{1,64}@[^\s@.\x00-\x1f\x7f-\x9f]+(\.[^\s@.\x00-\x1f\x7f-\x9f]+)*$")]
+    #[schema(required = true, nullable = false, value_type = super::description::EmailAddress)]
     email: Option<String>,
     #[schema(required = true, nullable = false, format = Password, min_length = 1, example = "correct horse")]
     password: Option<String>,
