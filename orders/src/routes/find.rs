@@ -20,7 +20,7 @@ use crate::{domain::OrderId, repository::FindOrder};
     params(("id" = String, Path, description = "The order's id")),
     responses(
         (status = 200, description = "The order", body = OrderView),
-        (status = 403, description = "forbidden: the order is somebody else's"),
+        (status = 403, description = "forbidden: these are another user's orders"),
         (status = 404, description = "order not found"),
     )
 )]

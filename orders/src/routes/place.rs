@@ -43,7 +43,7 @@ pub(super) struct Placement {
         (status = 201, description = "The order, on disk together with its event", body = super::description::Order,
             headers(("Location" = String, description = "Where the order is"))),
         (status = 400, description = "invalid user: no user has this id"),
-        (status = 403, description = "forbidden: a user may order only for itself"),
+        (status = 403, description = "forbidden: this is not yours"),
         (status = 422, description = "invalid fields: items[0] must not be empty"),
         (status = 503, description = "users unavailable: the users service cannot be reached, so the customer cannot \
             be checked; nothing was stored"),
