@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, End};
 use super::{Job, Outcome};
 use crate::bench::histogram::Histogram;
-use crate::bench::poller::Poller;
+use crate::bench::poller::{Poller, Ready};
 use crate::bench::usage::processor_nanos;
 
 /// Between two attempts at a connection that could not be made.
@@ -120,8 +120,8 @@ impl<'a> Load<'a> {
 
             ready.clear();
             self.poller.wait(Some(wake_at.saturating_duration_since(Instant::now())), &mut ready)?;
-            for &key in &ready {
-                let end = self.connections[key].go_on(&self.job.expected, &mut buffer);
+            for &Ready { key, ends } in &ready {
+                let end = self.connections[key].go_on(&self.job.expected, &mut buffer, ends);
                 self.ended(key, end);
             }
         }
