@@ -110,7 +110,8 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         say(format_args!("proxies: {} rounds, {cores}", comparison.rounds));
         let tables = comparison.run(cores).await?;
         parts.push(format!(
-            "Proxies: {cores}; {} rounds of {:?} each; medians, and in brackets the extremes of the rounds.\n\n{tables}",
+            "Proxies: {cores}; {} rounds of {:?} each; medians, and in brackets the extremes of the rounds. \
+             Where a proxy's core is not busy, the load is what limits requests/s, and the processor time is what compares.\n\n{tables}",
             comparison.rounds, comparison.time
         ));
     }
