@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, End};
 use super::{Job, Outcome};
 use crate::bench::histogram::Histogram;
-use crate::bench::poller::Poller;
+use crate::bench::poller::{Poller, Ready};
 use crate::bench::usage::processor_nanos;
 
 /// Between two attempts at a connection that could not be made.
@@ -27,8 +27,8 @@ struct Load<'a> {
     job: &'a Job,
     poller: Poller,
     connections: Vec<Connection>,
-    /// Those that wait for something to do.
-    idle: Vec<usize>,
+    /// Those that wait for something to do. They take turns: a server may refuse one that is opened and says nothing.
+    idle: VecDeque<usize>,
     /// Those without a connection.
     down: Vec<usize>,
     next_attempt: Instant,
@@ -48,7 +48,7 @@ impl<'a> Load<'a> {
             job,
             poller: Poller::new()?,
             connections: (0..job.connections).map(|_| Connection::new(&job.request)).collect(),
-            idle: Vec::new(),
+            idle: VecDeque::new(),
             down: (0..job.connections).collect(),
             next_attempt: Instant::now(),
             begun: 0,
@@ -64,7 +64,7 @@ impl<'a> Load<'a> {
     fn connect_all(&mut self) {
         for key in std::mem::take(&mut self.down) {
             match self.connections[key].connect(self.job.address, &self.poller, key) {
-                Ok(()) => self.idle.push(key),
+                Ok(()) => self.idle.push_back(key),
                 Err(error) => {
                     self.fail(format!("cannot connect: {}", error.kind()));
                     self.down.push(key);
@@ -120,8 +120,8 @@ impl<'a> Load<'a> {
 
             ready.clear();
             self.poller.wait(Some(wake_at.saturating_duration_since(Instant::now())), &mut ready)?;
-            for &key in &ready {
-                let end = self.connections[key].go_on(&self.job.expected, &mut buffer);
+            for &Ready { key, ends } in &ready {
+                let end = self.connections[key].go_on(&self.job.expected, &mut buffer, ends);
                 self.ended(key, end);
             }
         }
@@ -141,7 +141,7 @@ impl<'a> Load<'a> {
                 return Some(due);
             }
             // All are busy: it is sent when one is free, and has waited since it was due.
-            let key = self.idle.pop()?;
+            let key = self.idle.pop_front()?;
             self.begin(key, due);
         }
     }
@@ -184,7 +184,7 @@ impl<'a> Load<'a> {
         } else if self.is_sending && self.job.rate.is_none() {
             self.begin(key, Instant::now());
         } else {
-            self.idle.push(key);
+            self.idle.push_back(key);
         }
     }
 
