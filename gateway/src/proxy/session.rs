@@ -161,8 +161,8 @@ impl Session {
                 Err(fault) => return Came::Fault(refusal::head(fault)),
             }
             if !self.buffer.has_room() {
-                self.buffer
-                    .make_room((self.buffer.len() * 2).clamp(super::wire::HEAD_ROOM, limits.head_bytes));
+                // It is full, or what is left of a head stands at its end; either is less than the longest head.
+                self.buffer.make_room((self.buffer.len() * 2).max(super::wire::HEAD_ROOM));
             }
             let (stream, buffer) = (&mut self.stream, &mut self.buffer);
             match self.alarm.until(due, |context| buffer.poll_fill(stream, context)).await {
