@@ -149,7 +149,12 @@ impl Session {
             if self.buffer.bytes().first().is_some_and(|byte| !byte.is_ascii_alphabetic() && *byte != b'\r') {
                 return Came::Fault(refusal::head(HeadFault::Malformed));
             }
-            match scan.end(self.buffer.bytes()) {
+            let scanned = match self.buffer.bytes() {
+                // The half of an empty line.
+                b"\r" => Ok(None),
+                bytes => scan.end(bytes),
+            };
+            match scanned {
                 Ok(Some(length)) if length > limits.head_bytes => {
                     return Came::Fault(refusal::head(HeadFault::TooLong));
                 }
