@@ -11,7 +11,9 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{
     alarm::{Alarm, Overdue},
+    date::Clock,
     decide::{Asked, Decision, Scratch, decide, unreadable},
+    origin::Origin,
     own::{OwnAnswer, OwnRecipient},
     refusal::{self, Refusal},
     wire::{Buffer, poll_write_all},
@@ -274,6 +276,22 @@ impl Session {
         let _ = ended.await;
         buffer.rest(&self.worker.spares);
     }
+}
+
+/// What a client with too many connections is told, instead of being served.
+pub fn too_many_connections() -> Vec<u8> {
+    let now = SystemTime::now();
+    let origin = Origin::accept_or_make(None, None, now);
+    let (mut added, mut out) = (Vec::new(), Vec::new());
+    origin.write_to_client(&mut added);
+    let own = OwnAnswer::problem(refusal::connections().problem.rendered(Some(origin.id())));
+    Clock::default().with(now, |date| {
+        own.write(
+            OwnRecipient { old: false, is_head: false, keep_alive: false, added: &added, date },
+            &mut out,
+        );
+    });
+    out
 }
 
 /// Counts a request as long as it is in progress.

@@ -9,6 +9,7 @@ mod answers;
 mod deadlines;
 mod paths;
 mod requests;
+mod slow_clients;
 mod smuggling;
 mod stop;
 mod streaming;
