@@ -478,6 +478,13 @@ impl Visit<'_> {
         chunk.map(|chunk| String::from_utf8(chunk).map_err(io::Error::other)).transpose()
     }
 
+    /// Reads whatever comes next; `None` at the end.
+    pub fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let piece = self.stream.fill_buf()?.to_vec();
+        self.stream.consume(piece.len());
+        Ok(Some(piece).filter(|piece| !piece.is_empty()))
+    }
+
     pub fn reply(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes.as_ref())
     }
