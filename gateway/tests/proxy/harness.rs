@@ -138,6 +138,13 @@ impl Gateway {
         client.ask(&request(&format!("GET {path} HTTP/1.1")))
     }
 
+    /// What is counted under this name and these labels, such as `name{label="value"}`; 0 where nothing is.
+    pub fn metric(&self, name: &str) -> u64 {
+        let metrics = self.admin("/metrics").body;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().expect("a whole number"))
+    }
+
     /// Asks the gateway to stop, without waiting for it.
     pub fn begin_stop(&mut self) {
         // Fails only where it has ended by itself.

@@ -61,8 +61,8 @@ fn opened(gateway: &Gateway) -> Client {
     client
 }
 
-fn tunnels(gateway: &Gateway, count: usize) -> bool {
-    gateway.admin("/metrics").body.contains(&format!("gateway_tunnels {count}\n"))
+fn tunnels(gateway: &Gateway, count: u64) -> bool {
+    gateway.metric("gateway_tunnels") == count
 }
 
 #[test]
