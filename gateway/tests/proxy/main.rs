@@ -9,6 +9,7 @@ mod answers;
 mod deadlines;
 mod expect;
 mod paths;
+mod policies;
 mod requests;
 mod resilience;
 mod slow_clients;
