@@ -313,22 +313,24 @@ impl Session {
         loop {
             let event = poll_fn(|context| {
                 loop {
+                    // First what is there: it may have come together with an answer before the final one.
+                    match scan.end(incoming.bytes()) {
+                        Ok(Some(length)) => return Poll::Ready(Event::Head(length)),
+                        Ok(None) if incoming.len() >= ANSWER_HEAD => {
+                            return Poll::Ready(Event::Bad("its head is too long"));
+                        }
+                        Ok(None) if !incoming.has_room() => incoming.make_room(incoming.len() * 2),
+                        Ok(None) => {}
+                        Err(_) => {
+                            return Poll::Ready(Event::Bad("a line ends without a carriage return"));
+                        }
+                    }
                     match incoming.poll_fill(&mut service_reader, context) {
                         Poll::Ready(Ok(0)) => {
                             return Poll::Ready(Event::Ended("the connection ended".to_owned()));
                         }
                         Poll::Ready(Err(error)) => return Poll::Ready(Event::Ended(error.to_string())),
-                        Poll::Ready(Ok(_)) => match scan.end(incoming.bytes()) {
-                            Ok(Some(length)) => return Poll::Ready(Event::Head(length)),
-                            Ok(None) if incoming.len() >= ANSWER_HEAD => {
-                                return Poll::Ready(Event::Bad("its head is too long"));
-                            }
-                            Ok(None) if !incoming.has_room() => incoming.make_room(incoming.len() * 2),
-                            Ok(None) => {}
-                            Err(_) => {
-                                return Poll::Ready(Event::Bad("a line ends without a carriage return"));
-                            }
-                        },
+                        Poll::Ready(Ok(_)) => {}
                         Poll::Pending => break,
                     }
                 }
