@@ -198,7 +198,7 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_stays() {
 
     let is_published = eventually(Duration::from_secs(30), "a second key is published", async || {
         let (kid, published) = signed_by().await;
-        if published.len() > 1 { Ok((kid, published)) } else { Err(published) }
+        if published.len() > 1 { Ok((kid, published)) } else { Err(format!("{published:?}")) }
     });
     let (kid, published) = is_published.await;
     assert_eq!(kid, first[0], "the new one is published, and the old one signs");
