@@ -88,7 +88,9 @@ impl Contestant {
     ) -> io::Result<(Process, SocketAddr)> {
         let port = ports::free();
         let command = match self {
-            Self::WarrenPlain => gateway(port, upstream, cores, folder, &[("AUTH", "open"), ("RATE_LIMIT", "off")])?,
+            Self::WarrenPlain => {
+                gateway(port, upstream, cores, folder, &[("AUTH", "open"), ("RATE_LIMIT", "off")])?
+            }
             Self::WarrenPolicies => {
                 let policies = [
                     ("AUTH", "required"),
@@ -132,14 +134,22 @@ const SETTINGS: &str = r#"
 [limits]
 in_flight = 8192
 
-[[upstreams]]
-name = "users"
+[upstreams.users]
+in_flight = 8192
+
+[upstreams.orders]
 in_flight = 8192
 
 [[routes]]
 path = "/api/users"
 target = "/users"
 upstream = "users"
+body_bytes = "2 MiB"
+
+[[routes]]
+path = "/api/orders"
+target = "/orders"
+upstream = "orders"
 body_bytes = "2 MiB"
 "#;
 
