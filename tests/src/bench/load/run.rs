@@ -32,8 +32,9 @@ struct Load<'a> {
     /// Those without a connection.
     down: Vec<usize>,
     next_attempt: Instant,
-    /// Requests begun so far.
+    /// Requests begun so far, and those that have ended in whatever way.
     begun: u64,
+    ended: u64,
     is_sending: bool,
     is_measuring: bool,
     histogram: Histogram,
@@ -52,6 +53,7 @@ impl<'a> Load<'a> {
             down: (0..job.connections).collect(),
             next_attempt: Instant::now(),
             begun: 0,
+            ended: 0,
             is_sending: true,
             is_measuring: false,
             histogram: Histogram::new(),
@@ -77,7 +79,7 @@ impl<'a> Load<'a> {
     fn go(&mut self) -> io::Result<()> {
         let begin = Instant::now();
         let measured_from = begin + self.job.warm_up;
-        let measured_to = measured_from + self.job.time;
+        let mut measured_to = measured_from + self.job.time;
         let mut really_from = measured_from;
         let mut processor_before = None;
         let mut buffer = vec![0; 256 * 1024];
@@ -85,12 +87,16 @@ impl<'a> Load<'a> {
 
         loop {
             let now = Instant::now();
-            if self.is_sending && !self.is_measuring && now >= measured_from {
+            // A thousand connections on a busy machine may take longer to warm up: each gets an answer first.
+            let is_warm =
+                self.ended >= self.connections.len() as u64 || now >= measured_from + self.job.patience;
+            if self.is_sending && !self.is_measuring && now >= measured_from && is_warm {
                 self.is_measuring = true;
                 really_from = now;
+                measured_to = now + self.job.time;
                 processor_before = processor_nanos(&self.job.watched).ok();
             }
-            if self.is_sending && now >= measured_to {
+            if self.is_measuring && now >= measured_to {
                 (self.is_sending, self.is_measuring) = (false, false);
                 self.seconds = (now - really_from).as_secs_f64();
                 let after = processor_nanos(&self.job.watched).ok();
@@ -102,7 +108,8 @@ impl<'a> Load<'a> {
             }
 
             let mut wake_at = match (self.is_sending, self.is_measuring) {
-                (true, false) => measured_from,
+                (true, false) if now < measured_from => measured_from,
+                (true, false) => measured_from + self.job.patience,
                 (true, true) => measured_to,
                 (false, _) => measured_to + self.job.patience,
             };
@@ -166,6 +173,7 @@ impl<'a> Load<'a> {
             }
             return;
         };
+        self.ended += 1;
         let begun = connection.begun.take();
         let is_connected = connection.is_connected();
         match end {
