@@ -10,6 +10,7 @@ mod deadlines;
 mod expect;
 mod paths;
 mod policies;
+mod reload;
 mod requests;
 mod resilience;
 mod slow_clients;
