@@ -23,3 +23,6 @@ pub use fault::HeadFault;
 pub use field::{Field, FieldName};
 pub use request::{BodyLength, MOST_FIELDS, Method, RequestHead, Slots};
 pub use response::{AnswerLength, BadAnswer, ResponseHead};
+
+#[cfg(test)]
+mod tests;

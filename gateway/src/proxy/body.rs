@@ -219,6 +219,8 @@ pub fn write_chunk(body: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::Index};
+
     use super::*;
 
     #[test]
@@ -239,5 +241,42 @@ mod tests {
         assert_eq!(rechunk.take(b"4\r\nabcd\r\n"), Ok(9));
         assert_eq!(rechunk.take(b"1\r\ne\r\n"), Err(BodyFault::TooLarge));
         assert_eq!(Rechunk::new(4).take(b"x"), Err(BodyFault::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_is_the_same_in_the_chunks_that_the_service_gets(
+            parts in vec(vec(any::<u8>(), 1..40), 0..6),
+            at in vec(any::<Index>(), 0..10),
+            next in vec(any::<u8>(), 0..9),
+        ) {
+            let mut raw = Vec::new();
+            for part in &parts {
+                raw.extend(format!("{:X};x=y\r\n", part.len()).into_bytes());
+                raw.extend(part);
+                raw.extend(b"\r\n");
+            }
+            raw.extend(b"0\r\nX-Sum: 1\r\n\r\n");
+            let length = raw.len();
+            raw.extend(&next);
+            let mut places: Vec<_> = at.iter().map(|index| index.index(length + 1)).chain([length]).collect();
+            places.sort_unstable();
+            let (mut rechunk, mut laid_out, mut from) = (Rechunk::new(u64::MAX), Vec::new(), 0);
+
+            for to in places {
+                // What follows the body is at hand as well with the last piece.
+                let to = if to == length { raw.len() } else { to };
+                if from < length {
+                    from += rechunk.take(&raw[from..to]).expect("it is sound");
+                    laid_out.extend_from_slice(&rechunk.out);
+                }
+            }
+
+            prop_assert_eq!(from, length, "and nothing of what follows");
+            let (mut chunks, mut body) = (Chunks::default(), Vec::new());
+            prop_assert_eq!(chunks.take(&laid_out, &mut body), Ok(laid_out.len()));
+            prop_assert!(chunks.is_done() && laid_out.ends_with(b"0\r\n\r\n"));
+            prop_assert_eq!(body, parts.concat());
+        }
     }
 }

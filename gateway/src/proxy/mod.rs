@@ -44,3 +44,6 @@ pub use actor::{ProxyActor, ProxyState};
 pub use metrics::{ProxyMetrics, Reload};
 pub use session::{Session, too_many_connections};
 pub use worker::{Front, Shared, Worker};
+
+#[cfg(test)]
+mod tests;
