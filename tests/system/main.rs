@@ -7,6 +7,7 @@ mod support;
 mod four_curls;
 
 mod bad_requests;
+mod deadlines;
 mod idempotency;
 mod internal;
 mod logins;

@@ -12,6 +12,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 
+use super::deadline::TIMEOUT_MS;
 use crate::telemetry::trace::{Origin, REQUEST_ID, TRACEPARENT};
 
 /// Longest answer that is read, in bytes.
@@ -61,7 +62,7 @@ impl Client {
         Self(client)
     }
 
-    /// Gets `url` on behalf of `origin`, which goes with it.
+    /// Gets `url` on behalf of `origin`, which goes with it, and so does how long the answer is waited for.
     ///
     /// Whatever the answer's status is, it is an answer. It is never asked for twice, except where the
     /// connection turned out to be closed before the first byte was sent.
@@ -102,6 +103,7 @@ impl Client {
             .header(ACCEPT, "application/json")
             .header(REQUEST_ID, origin.request_id.as_str())
             .header(TRACEPARENT, origin.traceparent.child().to_string())
+            .header(TIMEOUT_MS, deadline.as_millis().to_string())
             .body(Empty::new())
             .map_err(|error| ClientError(Failure::Url(error)))?;
         tokio::time::timeout(deadline, self.exchange(request))
