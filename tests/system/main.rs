@@ -6,6 +6,12 @@ mod support;
 
 mod four_curls;
 
+mod auth_required;
+mod key_rotation;
+mod openapi;
+mod rate_limit;
+mod reload;
+
 mod bad_requests;
 mod deadlines;
 mod idempotency;
@@ -26,6 +32,7 @@ mod late_broker;
 
 mod actor_faults;
 mod disk_full;
+mod new_address;
 mod services_killed;
 mod sigterm;
 mod start_and_idle;

@@ -2,7 +2,7 @@ use std::{error::Error, fmt, time::Duration};
 
 use ::http::{
     Request, StatusCode,
-    header::{ACCEPT, HOST},
+    header::{ACCEPT, CACHE_CONTROL, HOST, HeaderMap},
     request::Builder,
 };
 use bytes::{Bytes, BytesMut};
@@ -46,6 +46,8 @@ pub struct ClientResponse {
     pub status: StatusCode,
     /// Its body.
     pub body: Bytes,
+    /// How long it may be kept (`Cache-Control: max-age`), where it says so.
+    pub max_age: Option<Duration>,
 }
 
 impl Client {
@@ -124,8 +126,14 @@ impl Client {
                 body.extend_from_slice(&data);
             }
         }
-        Ok(ClientResponse { status: head.status, body: body.freeze() })
+        Ok(ClientResponse { status: head.status, body: body.freeze(), max_age: max_age(&head.headers) })
     }
+}
+
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let directives = headers.get(CACHE_CONTROL)?.to_str().ok()?.split(',');
+    let seconds = directives.filter_map(|directive| directive.trim().strip_prefix("max-age=")?.parse().ok());
+    seconds.min().map(Duration::from_secs)
 }
 
 /// Why there is no answer.
