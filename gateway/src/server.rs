@@ -31,7 +31,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// What a client with too many connections is told, if it listens.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-    retry-after: 1\r\nconnection: close\r\ncontent-length: 116\r\n\r\n\
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 117\r\n\r\n\
     {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"error\":\"too many connections from one client\"     }";
 
 /// The public server, listening.

@@ -19,6 +19,7 @@ async fn probes_and_actors_tell_how_each_service_is() {
                 "consumer:users.order-created",
                 "consumer:users.order-cancelled",
                 "passwords",
+                "signing-keys",
                 "broker",
                 "relay",
                 "signing-keys",

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use warren::harness::{Setup, System, eventually};
 use warren::http::{Answer, Http};
 
-use crate::support::{problem, system};
+use crate::support::{Actors, inject, problem, system, wait_next_generation};
 
 const SESSIONS: &str = "/users/sessions";
 const KEYS: &str = "/.well-known/jwks.json";
@@ -196,11 +196,11 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_stays() {
     };
     assert_eq!(first.len(), 1);
 
-    let is_published = eventually(Duration::from_secs(30), "a second key is published", async || {
+    let (kid, published) = eventually(Duration::from_secs(30), "a second key is published", async || {
         let (kid, published) = signed_by().await;
-        if published.len() > 1 { Ok((kid, published)) } else { Err(format!("{published:?}")) }
-    });
-    let (kid, published) = is_published.await;
+        if published.len() > 1 { Ok((kid, published)) } else { Err(published.join(",")) }
+    })
+    .await;
     assert_eq!(kid, first[0], "the new one is published, and the old one signs");
     eventually(Duration::from_secs(30), "the second key signs", async || {
         let (kid, _) = signed_by().await;
@@ -209,6 +209,24 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_stays() {
     .await;
 
     assert_eq!(verified(users, &old).await.sub, "u1", "a token of the old key is still good");
+    system.finish().await;
+}
+
+#[tokio::test]
+async fn users_log_in_while_the_actor_that_keeps_the_keys_restarts() {
+    let system = users(system().env_of_all("DEMO_FAULTS", "true")).await;
+    let users = &system.users.http;
+    let before = kids(users).await;
+
+    for fault in ["panic", "stop"] {
+        let generation = Actors::of(&system.users).await.generation("signing-keys");
+        inject(&system.users, "signing-keys", fault).await.expect(202);
+        let session = log_in(users, "ada@example.com", "correct horse battery").await.expect(201);
+        assert_eq!(verified(users, &session).await.sub, "u1");
+        wait_next_generation(&system.users, "signing-keys", generation, Duration::from_secs(10)).await;
+    }
+
+    assert_eq!(kids(users).await, before, "a restart makes no new key");
     system.finish().await;
 }
 

@@ -40,5 +40,6 @@ mod start_and_idle;
 mod architecture;
 mod contracts;
 
+mod bench_works;
 mod cargo_up;
 mod harness_works;

@@ -27,8 +27,12 @@ const LIMITED: Refusal<'static> =
     Refusal::new(429, "too many requests", "try again when the Retry-After is over");
 
 /// Where a token is sent, or has to be.
-const TOKEN: Refusal<'static> =
-    Refusal::new(401, "unauthorized", "the token is missing, expired or not valid");
+const TOKEN: [Refusal<'static>; 4] = [
+    Refusal::new(400, "invalid identity", "Authorization must be sent once"),
+    Refusal::new(401, "token required", "send Authorization: Bearer <token>"),
+    Refusal::new(401, "invalid token", "the token is not valid"),
+    Refusal::new(503, "keys unavailable", "no token can be verified yet; send it again"),
+];
 
 /// What concerns one call.
 pub(super) struct Call<'a> {
@@ -45,9 +49,7 @@ pub(super) fn add(call: &Call<'_>, operation: &mut Value) {
     ANY.iter().for_each(|refusal| refusal.describe(operation));
     let (error, detail) = unavailable(call.upstream);
     Refusal::new(503, &error, &detail).describe(operation);
-    TOKEN.describe(operation);
-    *member_at(operation, &["responses", "401", "headers", "WWW-Authenticate"]) =
-        reference("headers", "WwwAuthenticate");
+    TOKEN.iter().for_each(|refusal| refusal.describe(operation));
     if call.method != "get" {
         BODY.describe(operation);
     }
@@ -78,11 +80,6 @@ pub(super) fn components() -> Value {
         "description": "How many requests are left, and in how many seconds there are more",
         "schema": { "type": "string" },
         "example": "\"default\";r=99;t=1",
-    });
-    components["headers"]["WwwAuthenticate"] = json!({
-        "description": "How to prove who one is, and what was wrong with the token (RFC 6750)",
-        "schema": { "type": "string" },
-        "example": "Bearer error=\"invalid_token\"",
     });
     components["securitySchemes"]["bearerAuth"] = json!({
         "type": "http",

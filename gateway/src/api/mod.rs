@@ -6,7 +6,7 @@
 //! *Sends*: the merged document, as bytes, to whoever answers requests.
 //! *When it fails*: the document that was published last goes on being answered.
 //!
-//! A service describes its own paths. [`merge`] turns them into public ones by the routing table, and adds what the
+//! A service describes its own paths. `merge` turns them into public ones by the routing table, and adds what the
 //! gateway may answer itself.
 
 mod outline;

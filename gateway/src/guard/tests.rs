@@ -355,6 +355,16 @@ fn the_sender_of_a_token_learns_no_more_than_helps_its_owner() {
 }
 
 #[test]
+fn a_guard_shows_no_token() {
+    let (guard, _) = guard_of(&[&key()], 10);
+    check(&guard, &token(), NOW).expect("it is good");
+
+    let shown = format!("{guard:?}");
+
+    assert!(shown.contains("len: 1") && !shown.contains("eyJ") && !shown.contains("101, 121, 74"), "{shown}");
+}
+
+#[test]
 fn the_cache_is_bounded_and_remembers_what_is_used() {
     let mut cache = cache::Cache::new(10);
     let (guard, _) = guard_of(&[&key()], 10);

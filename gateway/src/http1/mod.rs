@@ -14,7 +14,10 @@ mod chunked;
 
 mod end;
 
+mod decimal;
+
 pub use chunked::{ChunkFault, Chunks};
+pub use decimal::write_decimal;
 pub use end::HeadScan;
 pub use fault::HeadFault;
 pub use field::{Field, FieldName};

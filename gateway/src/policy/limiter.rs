@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::settings::Rate;
+use crate::{http1::write_decimal, settings::Rate};
 
 /// How many keys share a lock and compete for room.
 const BUCKET: usize = 8;
@@ -206,21 +206,6 @@ impl Allowance {
         write_decimal(self.reset_s, out);
         out.extend_from_slice(b"\r\n");
     }
-}
-
-/// A quarter of what `write!` costs, on every answer four times.
-fn write_decimal(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [b'0'; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] += (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[start..]);
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use tokio::time::{Sleep, sleep_until};
 pub struct Alarm {
     timer: Pin<Box<Sleep>>,
     due: Instant,
+    /// Whether the timer will wake the task, which is always the same one.
+    armed: bool,
 }
 
 /// The time is over.
@@ -24,7 +26,7 @@ pub struct Overdue;
 impl Alarm {
     /// Rings at `due`.
     pub fn at(due: Instant) -> Self {
-        Self { timer: Box::pin(sleep_until(due.into())), due }
+        Self { timer: Box::pin(sleep_until(due.into())), due, armed: false }
     }
 
     /// Rings at `due` instead.
@@ -32,17 +34,23 @@ impl Alarm {
         self.due = due;
         if due < self.timer.deadline().into_std() {
             self.timer.as_mut().reset(due.into());
+            self.armed = false;
         }
     }
 
     /// Ready once the time is over.
     pub fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
+            if self.armed && !self.timer.is_elapsed() {
+                return Poll::Pending;
+            }
+            self.armed = true;
             ready!(self.timer.as_mut().poll(context));
             if self.timer.deadline().into_std() >= self.due {
                 return Poll::Ready(());
             }
             self.timer.as_mut().reset(self.due.into());
+            self.armed = false;
         }
     }
 

@@ -1,9 +1,12 @@
 //! The head that a client gets of a service's answer, by RFC 9110 section 7.6. Pure.
 
-use std::io::Write;
+use std::time::SystemTime;
 
-use super::request::{VIA, VIA_OLD, write_field};
-use crate::http1::{AnswerLength, FieldName, ResponseHead};
+use super::{
+    date::Clock,
+    request::{VIA, VIA_OLD, write_field},
+};
+use crate::http1::{AnswerLength, FieldName, ResponseHead, write_decimal};
 
 /// How the end of an answer's body is made known to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +44,8 @@ pub struct Recipient<'a> {
     pub added: &'a [u8],
     /// Whether the gateway says which pages may read the answer, so that the service does not.
     pub cors: bool,
-    /// Now, as a `Date` says it, for an answer that does not say it.
-    pub date: &'a [u8],
+    /// Says when an answer was made that does not say so itself.
+    pub clock: &'a Clock,
 }
 
 /// Appends the head; `public_name` returns what a location of the service is called outside.
@@ -53,8 +56,7 @@ pub fn write_head(
     public_name: impl Fn(&str) -> Option<String>,
     out: &mut Vec<u8>,
 ) {
-    // Writing to memory does not fail.
-    let _ = write!(out, "HTTP/1.1 {} {}\r\n", head.status, head.reason);
+    write_status(head, out);
     for field in head.fields {
         match FieldName::of(field.name) {
             FieldName::Connection
@@ -76,19 +78,17 @@ pub fn write_head(
     }
     out.extend_from_slice(if head.old { VIA_OLD } else { VIA });
     if !head.dated {
-        write_field("date", to.date, out);
+        to.clock.with(SystemTime::now(), |date| write_field("date", date, out));
     }
     out.extend_from_slice(to.added);
     match ending {
         Ending::None => {
             // What a body would be long that is not sent: to HEAD, and with a 304.
             if let Some(length) = head.said_length.filter(|_| head.status != 204) {
-                let _ = write!(out, "content-length: {length}\r\n");
+                write_length(length, out);
             }
         }
-        Ending::Length(length) => {
-            let _ = write!(out, "content-length: {length}\r\n");
-        }
+        Ending::Length(length) => write_length(length, out),
         Ending::Chunks => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Ending::Close => {}
     }
@@ -97,6 +97,20 @@ pub fn write_head(
     } else if to.old {
         out.extend_from_slice(b"connection: keep-alive\r\n");
     }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_status(head: &ResponseHead<'_, '_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_decimal(u64::from(head.status), out);
+    out.push(b' ');
+    out.extend_from_slice(head.reason.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_length(length: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"content-length: ");
+    write_decimal(length, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -117,7 +131,7 @@ pub fn write_switch(head: &ResponseHead<'_, '_>, added: &[u8], out: &mut Vec<u8>
 
 /// Appends the head of an answer that comes before the final one, such as 103.
 pub fn write_early(head: &ResponseHead<'_, '_>, out: &mut Vec<u8>) {
-    let _ = write!(out, "HTTP/1.1 {} {}\r\n", head.status, head.reason);
+    write_status(head, out);
     for field in head.fields {
         if FieldName::of(field.name) == FieldName::Other && !head.nominates(field.name) {
             write_field(field.name, field.value, out);

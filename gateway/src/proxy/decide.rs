@@ -3,23 +3,23 @@
 
 use std::{
     mem::MaybeUninit,
-    net::IpAddr,
     rc::Rc,
-    sync::Arc,
     time::{Instant, SystemTime},
 };
 
 use common::http::RouteLabel;
 
 use super::{
+    metrics::RequestPlace,
     origin::Origin,
     own::OwnAnswer,
     refusal::{self, Refusal},
     request::{self, Sender},
-    worker::{Front, Shared, Worker},
+    session::Peer,
+    worker::{Front, Held, Shared, Worker},
 };
 use crate::{
-    guard::{Denied, Guard, Principal},
+    guard::{Denied, Principal},
     http1::{BodyLength, HeadFault, MOST_FIELDS, Method, RequestHead},
     policy::Client,
     routing::Route,
@@ -54,16 +54,32 @@ impl Scratch {
 /// What is known of every request, whatever becomes of it.
 pub struct Asked {
     pub started: Instant,
-    pub front: Arc<Front>,
+    pub held: Rc<Held>,
     pub origin: Origin,
     pub method: Method,
-    pub label: RouteLabel,
+    pub place: RequestPlace,
     pub length: BodyLength,
     /// Whether the client speaks HTTP/1.0.
     pub old: bool,
     /// Whether the client wants to go on with the connection.
     pub keep_alive: bool,
     pub expects_continue: bool,
+}
+
+impl Asked {
+    /// The settings that held when the request came.
+    pub fn front(&self) -> &Front {
+        &self.held.front
+    }
+
+    /// What the request's place is called in metrics and logs.
+    pub fn label(&self) -> RouteLabel {
+        match self.place {
+            RequestPlace::Unknown => RouteLabel::UNKNOWN,
+            RequestPlace::Own(label) => RouteLabel::from(label),
+            RequestPlace::Route(number) => self.held.front.table.route(number).label.clone(),
+        }
+    }
 }
 
 /// A request that is passed on.
@@ -85,49 +101,50 @@ pub enum Decision {
 /// Decides on the request whose head is `bytes`.
 pub fn decide(
     bytes: &[u8],
-    peer: IpAddr,
+    peer: &Peer,
     worker: &Worker,
+    held: Rc<Held>,
     started: Instant,
     scratch: &mut Scratch,
 ) -> (Asked, Result<Decision, Refusal>) {
     scratch.clear();
-    let (front, guard) = worker.front();
     let wall = SystemTime::now();
     let mut slots = [const { MaybeUninit::uninit() }; MOST_FIELDS];
-    let head = match RequestHead::read(bytes, &mut slots, front.settings.limits.header_count) {
+    let head = match RequestHead::read(bytes, &mut slots, held.front.settings.limits.header_count) {
         Ok(head) => head,
-        Err(fault) => return (unreadable(front, started, wall, scratch), Err(refusal::head(fault))),
+        Err(fault) => return (unreadable(held, started, wall, scratch), Err(refusal::head(fault))),
     };
     let origin = Origin::accept_or_make(head.request_id, head.traceparent, wall);
     origin.write_to_client(&mut scratch.added);
     scratch.method.push_str(head.method_name);
     let mut asked = Asked {
         started,
-        front,
+        held,
         origin,
         method: head.method,
-        label: RouteLabel::UNKNOWN,
+        place: RequestPlace::Unknown,
         length: head.length,
         old: head.old,
         keep_alive: head.keep_alive,
         expects_continue: head.expects_continue,
     };
-    let decision = Deciding { head: &head, peer, guard: &guard, shared: &worker.shared, wall }
-        .decide(&mut asked, scratch);
+    let held = asked.held.clone();
+    let deciding = Deciding { head: &head, peer, held: &held, shared: &worker.shared, wall };
+    let decision = deciding.decide(&mut asked, scratch);
     (asked, decision)
 }
 
 /// What is known of a request whose head nobody can read.
-pub fn unreadable(front: Arc<Front>, started: Instant, wall: SystemTime, scratch: &mut Scratch) -> Asked {
+pub fn unreadable(held: Rc<Held>, started: Instant, wall: SystemTime, scratch: &mut Scratch) -> Asked {
     scratch.clear();
     let origin = Origin::accept_or_make(None, None, wall);
     origin.write_to_client(&mut scratch.added);
     Asked {
         started,
-        front,
+        held,
         origin,
         method: Method::Other,
-        label: RouteLabel::UNKNOWN,
+        place: RequestPlace::Unknown,
         length: BodyLength::None,
         old: false,
         keep_alive: false,
@@ -137,8 +154,8 @@ pub fn unreadable(front: Arc<Front>, started: Instant, wall: SystemTime, scratch
 
 struct Deciding<'a, 'h, 'b> {
     head: &'a RequestHead<'h, 'b>,
-    peer: IpAddr,
-    guard: &'a Guard,
+    peer: &'a Peer,
+    held: &'a Held,
     shared: &'a Shared,
     wall: SystemTime,
 }
@@ -146,7 +163,7 @@ struct Deciding<'a, 'h, 'b> {
 impl Deciding<'_, '_, '_> {
     fn decide(&self, asked: &mut Asked, scratch: &mut Scratch) -> Result<Decision, Refusal> {
         let head = self.head;
-        let front = asked.front.clone();
+        let front = &*self.held.front;
         let settings = &front.settings;
         if let Some(cors) = &settings.cors {
             cors.write_headers(head.origin, &mut scratch.added);
@@ -155,26 +172,27 @@ impl Deciding<'_, '_, '_> {
             return Err(refusal::method());
         }
         if let Some(own) = OwnAnswer::to(head.path, self.shared) {
-            asked.label = own.label();
+            asked.place = RequestPlace::Own(own.label());
             return match head.method {
                 Method::Get | Method::Head => Ok(Decision::Own(own)),
-                Method::Options if head.asked_method.is_some() => self.preflight(&front, scratch),
+                Method::Options if head.asked_method.is_some() => self.preflight(front, scratch),
                 _ => Err(refusal::not_readable()),
             };
         }
         let number = front.table.find(head.path).ok_or_else(refusal::no_route)?;
         let route = front.table.route(number);
-        asked.label = route.label.clone();
+        asked.place = RequestPlace::Route(number);
         route.forward(head.path, head.query, &mut scratch.asked).map_err(refusal::unsafe_path)?;
         if head.method == Method::Options
             && head.origin.is_some()
             && head.asked_method.is_some()
             && settings.cors.is_some()
         {
-            return self.preflight(&front, scratch);
+            return self.preflight(front, scratch);
         }
-        let sender = Sender { peer: self.peer, trusted: settings.trusted.contain(self.peer) };
-        let principal = self.admit(route, number, sender, &front, asked.started, scratch)?;
+        let peer = self.peer.address;
+        let sender = Sender { peer, trusted: settings.trusted.contain(peer) };
+        let principal = self.admit(route, number, sender, asked.started, scratch)?;
         if let BodyLength::Known(length) = head.length
             && length > route.settings.body_bytes
         {
@@ -182,6 +200,7 @@ impl Deciding<'_, '_, '_> {
         }
         let upgrade = self.wants_websocket(route)?;
         let identity = principal.as_ref().map_or(&b""[..], |principal| principal.header_lines());
+        let sender = (sender, self.peer.text.as_str());
         request::write_fields(head, sender, &asked.origin, identity, upgrade, &mut scratch.fields);
         let repeatable = head.method.is_idempotent() || head.keyed;
         Ok(Decision::Forward(Plan { route: number, repeatable, upgrade }))
@@ -193,12 +212,12 @@ impl Deciding<'_, '_, '_> {
         route: &Route,
         number: usize,
         sender: Sender,
-        front: &Front,
         now: Instant,
         scratch: &mut Scratch,
     ) -> Result<Option<Rc<Principal>>, Refusal> {
+        let front = &*self.held.front;
         let since_epoch = self.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let checked = self.guard.check(self.head.authorization, since_epoch.as_secs());
+        let checked = self.held.guard.check(self.head.authorization, since_epoch.as_secs());
         let needed = front.settings.auth.mode == AuthMode::Required
             && !route.is_public(self.head.method_name, self.head.path);
         let checked = match checked {
@@ -214,25 +233,22 @@ impl Deciding<'_, '_, '_> {
         };
         if let Some(rate) = rate {
             let principal = checked.as_ref().ok().and_then(Option::as_deref);
-            self.count(scope, rate, principal, sender, front, now, scratch)?;
+            self.count((scope, rate), principal, sender, now, scratch)?;
         }
         checked.map_err(refusal::denied)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn count(
         &self,
-        scope: u32,
-        rate: &Rate,
+        (scope, rate): (u32, &Rate),
         principal: Option<&Principal>,
         sender: Sender,
-        front: &Front,
         now: Instant,
         scratch: &mut Scratch,
     ) -> Result<(), Refusal> {
         let client = match principal {
             Some(principal) => Client::Subject(&principal.subject),
-            None => Client::Address(sender.client(self.head.fields, &front.settings.trusted)),
+            None => Client::Address(sender.client(self.head.fields, &self.held.front.settings.trusted)),
         };
         let allowance = self.shared.limiter.check(scope, rate, client, now);
         allowance.write_headers(rate, &mut scratch.added);

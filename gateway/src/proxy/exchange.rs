@@ -1,10 +1,4 @@
-use std::{
-    future::poll_fn,
-    mem::MaybeUninit,
-    rc::Rc,
-    task::Poll,
-    time::{Instant, SystemTime},
-};
+use std::{future::poll_fn, mem::MaybeUninit, rc::Rc, task::Poll, time::Instant};
 
 use super::{
     alarm::Overdue,
@@ -80,8 +74,8 @@ impl Session {
         asked: &Asked,
         plan: &Plan,
     ) -> Result<Flow, Stop> {
-        let settings = &asked.front.settings;
-        let route = asked.front.table.route(plan.route);
+        let settings = &asked.front().settings;
+        let route = asked.front().table.route(plan.route);
         let end = asked.started + settings.deadlines.whole;
         let lines = worker.lines().ok_or_else(refusal::restarting)?;
         let uploads = || {
@@ -112,7 +106,7 @@ impl Session {
         let mut failed: Option<Failed> = None;
         let mut unknown = false;
         loop {
-            let choice = match route.upstream.choose(avoid, Instant::now()) {
+            let choice = match route.upstream.choose(avoid, self.now) {
                 Ok(choice) => choice,
                 Err(why) => {
                     return Err(match failed {
@@ -144,11 +138,12 @@ impl Session {
             match self.attempt(worker, &try_, again).await? {
                 Outcome::Answered(flow) => return Ok(flow),
                 Outcome::Failed(this) => {
-                    choice.failed(this.why, Instant::now());
+                    self.now = Instant::now();
+                    choice.failed(this.why, self.now);
                     unknown |= this.sent;
                     // What the service has not seen can be sent elsewhere, whatever it is.
                     let may = avoid.is_none() && (!this.sent || plan.repeatable && body.is_some());
-                    let may = may && Instant::now() < end;
+                    let may = may && self.now < end;
                     if !may || !(this.retry_taken || route.upstream.take_retry()) {
                         return Err(self.given_up(asked, route, &this, unknown).into());
                     }
@@ -181,7 +176,7 @@ impl Session {
         self.go_on(asked, end).await?;
         self.buffer.make_room(length);
         while self.buffer.len() < length {
-            let due = end.min(Instant::now() + asked.front.settings.deadlines.body_idle);
+            let due = end.min(Instant::now() + asked.front().settings.deadlines.body_idle);
             let (stream, buffer) = (&mut self.stream, &mut self.buffer);
             match self.alarm.until(due, |context| buffer.poll_fill(stream, context)).await {
                 Ok(Ok(0) | Err(_)) => return Err(Stop::Gone),
@@ -189,6 +184,7 @@ impl Session {
                 Err(Overdue) => return Err(refusal::body(BodyFault::Slow, 0).into()),
             }
         }
+        self.now = Instant::now();
         Ok(())
     }
 
@@ -209,13 +205,16 @@ impl Session {
     /// Sends the request to one endpoint and passes its answer on.
     async fn attempt(&mut self, worker: &Rc<Worker>, try_: &Try<'_>, fresh: bool) -> Result<Outcome, Stop> {
         let Try { asked, choice, end, .. } = *try_;
-        let settings = &asked.front.settings;
+        let settings = &asked.front().settings;
         let endpoint = choice.endpoint();
         let resting = if fresh { None } else { try_.lines.take(endpoint).await };
         let mut line = match resting {
             Some(line) => line,
             None => match try_.lines.open(endpoint, settings.deadlines.connect).await {
-                Ok(line) => line,
+                Ok(line) => {
+                    self.now = Instant::now();
+                    line
+                }
                 Err(error) => {
                     let cause = format!("cannot connect to {}: {error}", endpoint.address());
                     return Ok(failed(EndpointFailure::Connect, false, false, cause));
@@ -225,8 +224,7 @@ impl Session {
         self.buffer.wake(&worker.spares);
         line.buffer.wake(&worker.spares);
 
-        let now = Instant::now();
-        let left = settings.deadlines.answer_head.min(end.saturating_duration_since(now));
+        let left = settings.deadlines.answer_head.min(end.saturating_duration_since(self.now));
         {
             let Scratch { method, asked, fields, out, .. } = &mut self.scratch;
             out.clear();
@@ -254,7 +252,7 @@ impl Session {
             Ok(Answer { ending: AnswerEnd::Rest { reusable }, keep_alive }) => {
                 if reusable && line.buffer.is_empty() {
                     line.buffer.rest(&worker.spares);
-                    try_.lines.put(endpoint.id(), line, Instant::now());
+                    try_.lines.put(endpoint.id(), line, self.now);
                 }
                 // The service is free before the client has taken the last of its answer.
                 self.flush(end).await?;
@@ -277,9 +275,9 @@ impl Session {
 
     /// Writes the request, reads the answer, and passes it on, up to what is still in `scratch.out`.
     async fn converse(&mut self, try_: &Try<'_>, line: &mut Line) -> Result<Answer, Broken> {
-        let Self { worker, stream, buffer, alarm, scratch, .. } = self;
+        let Self { worker, stream, buffer, alarm, scratch, now, .. } = self;
         let Try { asked, plan, choice, end, .. } = *try_;
-        let deadlines = &asked.front.settings.deadlines;
+        let deadlines = &asked.front().settings.deadlines;
         let body = try_.body.unwrap_or(0);
         let (client_reader, mut client) = stream.split();
         let Line { stream: service, buffer: incoming, used } = line;
@@ -309,26 +307,29 @@ impl Session {
         // The head of its answer, and those that come before it.
         let mut scan = HeadScan::default();
         let mut early = 0;
-        let mut due = None;
+        let begun_done = upload.is_done();
+        let mut counting = false;
         loop {
             let event = poll_fn(|context| {
                 loop {
+                    // First what is there: it may have come together with an answer before the final one.
+                    match scan.end(incoming.bytes()) {
+                        Ok(Some(length)) => return Poll::Ready(Event::Head(length)),
+                        Ok(None) if incoming.len() >= ANSWER_HEAD => {
+                            return Poll::Ready(Event::Bad("its head is too long"));
+                        }
+                        Ok(None) if !incoming.has_room() => incoming.make_room(incoming.len() * 2),
+                        Ok(None) => {}
+                        Err(_) => {
+                            return Poll::Ready(Event::Bad("a line ends without a carriage return"));
+                        }
+                    }
                     match incoming.poll_fill(&mut service_reader, context) {
                         Poll::Ready(Ok(0)) => {
                             return Poll::Ready(Event::Ended("the connection ended".to_owned()));
                         }
                         Poll::Ready(Err(error)) => return Poll::Ready(Event::Ended(error.to_string())),
-                        Poll::Ready(Ok(_)) => match scan.end(incoming.bytes()) {
-                            Ok(Some(length)) => return Poll::Ready(Event::Head(length)),
-                            Ok(None) if incoming.len() >= ANSWER_HEAD => {
-                                return Poll::Ready(Event::Bad("its head is too long"));
-                            }
-                            Ok(None) if !incoming.has_room() => incoming.make_room(incoming.len() * 2),
-                            Ok(None) => {}
-                            Err(_) => {
-                                return Poll::Ready(Event::Bad("a line ends without a carriage return"));
-                            }
-                        },
+                        Poll::Ready(Ok(_)) => {}
                         Poll::Pending => break,
                     }
                 }
@@ -336,13 +337,14 @@ impl Session {
                     return Poll::Ready(Event::Client(fault));
                 }
                 let done = upload.is_done();
-                let due = due.get_or_insert_with(|| {
-                    if done { end.min(Instant::now() + deadlines.answer_head) } else { end }
-                });
-                if done && *due == end {
-                    *due = end.min(Instant::now() + deadlines.answer_head);
+                if done && !counting {
+                    // From here on it is the service that is waited for.
+                    counting = true;
+                    *now = if begun_done { *now } else { Instant::now() };
+                    alarm.set(end.min(*now + deadlines.answer_head));
+                } else if !done {
+                    alarm.set(end);
                 }
-                alarm.set(*due);
                 alarm.poll_due(context).map(|()| Event::Late)
             });
             let length = match event.await {
@@ -379,12 +381,13 @@ impl Session {
                     let cause = "it changes the protocol, which nobody asked for".to_owned();
                     return Err(Broken::failed(EndpointFailure::Answer, false, cause));
                 }
-                choice.succeeded(Instant::now());
+                *now = Instant::now();
+                choice.succeeded(*now);
                 scratch.out.clear();
                 answer::write_switch(&head, &scratch.added, &mut scratch.out);
                 incoming.consume(length);
                 upload.forget(body);
-                note(worker, asked, 101);
+                note(worker, asked, 101, *now);
                 return Ok(Answer { ending: AnswerEnd::Tunnel, keep_alive: false });
             }
             if head.status < 200 {
@@ -400,6 +403,7 @@ impl Session {
                 }
                 incoming.consume(length);
                 scan = HeadScan::default();
+                counting = false;
                 let mut written = 0;
                 let wrote = alarm
                     .until(end, |context| poll_write_all(&mut client, &scratch.out, &mut written, context));
@@ -410,6 +414,7 @@ impl Session {
             }
 
             // The verdict on the endpoint.
+            *now = Instant::now();
             match EndpointFailure::of_status(head.status, head.retry_after) {
                 Some(why) if try_.may_repeat && matches!(head.status, 502..=504) && upload.is_done() => {
                     let upstream = &try_.route.upstream;
@@ -423,10 +428,10 @@ impl Session {
                             cause,
                         }));
                     }
-                    choice.failed(why, Instant::now());
+                    choice.failed(why, *now);
                 }
-                Some(why) => choice.failed(why, Instant::now()),
-                None => choice.succeeded(Instant::now()),
+                Some(why) => choice.failed(why, *now),
+                None => choice.succeeded(*now),
             }
             if head.status == 503 && try_.unknown {
                 // A 503 promises that nothing was changed, and nobody knows that of the first try.
@@ -440,18 +445,16 @@ impl Session {
                 && upload.is_done()
                 && !worker.shared.drain.is_draining();
             scratch.out.clear();
-            worker.clock.with(SystemTime::now(), |date| {
-                let added = &scratch.added;
-                let cors = asked.front.settings.cors.is_some();
-                let to = Recipient { old: asked.old, keep_alive, added, cors, date };
-                let public_name = |location: &str| asked.front.table.backward(plan.route, location);
-                answer::write_head(&head, ending, to, public_name, &mut scratch.out);
-            });
+            let cors = asked.front().settings.cors.is_some();
+            let to =
+                Recipient { old: asked.old, keep_alive, added: &scratch.added, cors, clock: &worker.clock };
+            let public_name = |location: &str| asked.front().table.backward(plan.route, location);
+            answer::write_head(&head, ending, to, public_name, &mut scratch.out);
             let (status, reusable) = (head.status, head.keep_alive);
             let mut download = Download::new(head.length, ending);
             incoming.consume(length);
             upload.forget(body);
-            note(worker, asked, status);
+            note(worker, asked, status, *now);
 
             // The body. Most are here already, and leave together with the head.
             let mut done = download.take(incoming, &mut scratch.out).map_err(Broken::cut)?;
@@ -505,9 +508,9 @@ impl Session {
 }
 
 /// Counts an answer whose head is about to be written.
-fn note(worker: &Worker, asked: &Asked, status: u16) {
+fn note(worker: &Worker, asked: &Asked, status: u16, now: Instant) {
     worker.counts.answered.set(worker.counts.answered.get() + 1);
-    worker.note(asked, status);
+    worker.note(asked, status, now);
 }
 
 /// What happened while the head of an answer was awaited.

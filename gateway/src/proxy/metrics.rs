@@ -1,4 +1,4 @@
-use std::{cell::RefCell, fmt};
+use std::{cell::RefCell, fmt, time::Duration};
 
 use common::{
     http::{HttpMetrics, HttpSeries, RouteLabel},
@@ -8,6 +8,8 @@ use prometheus_client::{
     encoding::{EncodeLabelSet, LabelSetEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
+
+use crate::http1::Method;
 
 /// What is counted of everything that passes through, and of what does not.
 #[derive(Clone)]
@@ -77,10 +79,21 @@ impl fmt::Debug for ProxyMetrics {
     }
 }
 
+/// Where a request belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestPlace {
+    /// Nowhere: no route takes it.
+    Unknown,
+    /// One of the gateway's own pages, by its label.
+    Own(&'static str),
+    /// The route of this number in its table.
+    Route(usize),
+}
+
 /// Where one worker counts its answers: a short list that is looked through, in place of labels that are hashed.
 pub struct Series {
     http: HttpMetrics,
-    known: RefCell<Vec<(RouteLabel, &'static str, u16, HttpSeries)>>,
+    known: RefCell<Vec<(RequestPlace, Method, u16, HttpSeries)>>,
 }
 
 impl Series {
@@ -89,20 +102,32 @@ impl Series {
         Self { http: metrics.http.clone(), known: RefCell::default() }
     }
 
-    /// Counts one answer.
-    pub fn observe(&self, route: &RouteLabel, method: &'static str, status: u16, took: std::time::Duration) {
+    /// Counts one answer; `label` is asked for once.
+    pub fn observe(
+        &self,
+        place: RequestPlace,
+        method: Method,
+        status: u16,
+        took: Duration,
+        label: impl FnOnce() -> RouteLabel,
+    ) {
         let mut known = self.known.borrow_mut();
-        let same = |(label, name, code, _): &(RouteLabel, &str, u16, HttpSeries)| {
-            *code == status && *name == method && label == route
+        let same = |(at, asked, code, _): &(RequestPlace, Method, u16, HttpSeries)| {
+            *at == place && *asked == method && *code == status
         };
         match known.iter().find(|series| same(series)) {
             Some((.., series)) => series.observe(took),
             None => {
-                let series = self.http.series(method, route, status);
+                let series = self.http.series(method.as_str(), &label(), status);
                 series.observe(took);
-                known.push((route.clone(), method, status, series));
+                known.push((place, method, status, series));
             }
         }
+    }
+
+    /// Forgets which number stands for which route, since there is another table.
+    pub fn forget(&self) {
+        self.known.borrow_mut().clear();
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, io::Write};
 
 use bytes::Bytes;
-use common::http::{ProbeAnswer, RenderedProblem, RouteLabel};
+use common::http::{ProbeAnswer, RenderedProblem};
 
 use super::{request::write_field, worker::Shared};
 use crate::{api::Static, policy::SECURITY_HEADERS};
@@ -56,8 +56,8 @@ impl OwnAnswer {
     }
 
     /// What it is called in metrics.
-    pub fn label(&self) -> RouteLabel {
-        RouteLabel::from(self.label)
+    pub fn label(&self) -> &'static str {
+        self.label
     }
 
     /// Appends the whole answer.

@@ -3,11 +3,11 @@
 //! What concerns one connection alone stops here; so does everything by which a client could say who it is,
 //! for only gateways may say that.
 
-use std::{io::Write, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use super::origin::Origin;
 use crate::{
-    http1::{BodyLength, Field, FieldName, RequestHead},
+    http1::{BodyLength, Field, FieldName, RequestHead, write_decimal},
     settings::Networks,
 };
 
@@ -51,10 +51,10 @@ fn parse_address(raw: &[u8]) -> Option<IpAddr> {
 }
 
 /// Appends the fields that any endpoint gets: the client's, without what stops here, and the gateway's own.
-/// `identity` are whole lines; with `websocket` the service is asked to change the protocol.
+/// `peer` is the sender's address as text, `identity` are whole lines; with `websocket` the service is asked to change the protocol.
 pub fn write_fields(
     head: &RequestHead<'_, '_>,
-    sender: Sender,
+    (sender, peer): (Sender, &str),
     origin: &Origin,
     identity: &[u8],
     websocket: bool,
@@ -75,8 +75,8 @@ pub fn write_fields(
             _ => {}
         }
     }
-    // Writing to memory does not fail.
-    let _ = write!(out, "{}\r\n", sender.peer.to_canonical());
+    out.extend_from_slice(peer.as_bytes());
+    out.extend_from_slice(b"\r\n");
     let host = said_host.filter(|_| sender.trusted).unwrap_or(head.host);
     if !host.is_empty() {
         write_field("x-forwarded-host", host, out);
@@ -93,7 +93,9 @@ pub fn write_fields(
     match head.length {
         BodyLength::None => {}
         BodyLength::Known(length) => {
-            let _ = write!(out, "content-length: {length}\r\n");
+            out.extend_from_slice(b"content-length: ");
+            write_decimal(length, out);
+            out.extend_from_slice(b"\r\n");
         }
         BodyLength::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
@@ -115,7 +117,9 @@ pub fn write_head(
     for part in [method, " ", base_path, asked, " HTTP/1.1\r\nhost: ", authority, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-    let _ = write!(out, "x-request-timeout-ms: {}\r\n", left.as_millis());
+    out.extend_from_slice(b"x-request-timeout-ms: ");
+    write_decimal(u64::try_from(left.as_millis()).unwrap_or(u64::MAX), out);
+    out.extend_from_slice(b"\r\n");
     out.extend_from_slice(fields);
     out.extend_from_slice(b"\r\n");
 }

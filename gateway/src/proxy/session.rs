@@ -15,7 +15,7 @@ use super::{
     own::{OwnAnswer, OwnRecipient},
     refusal::{self, Refusal},
     wire::{Buffer, poll_write_all},
-    worker::Worker,
+    worker::{Front, Worker},
 };
 use crate::http1::{BodyLength, HeadFault, HeadScan, Method};
 
@@ -31,10 +31,20 @@ const LINGER_BYTES: usize = 256 * 1024;
 pub struct Session {
     pub(super) worker: Rc<Worker>,
     pub(super) stream: TcpStream,
-    pub(super) peer: IpAddr,
+    pub(super) peer: Peer,
+    /// The time, as of the last event for which the clock was asked; it is asked as rarely as can be.
+    pub(super) now: Instant,
     pub(super) buffer: Buffer,
     pub(super) alarm: Alarm,
     pub(super) scratch: Scratch,
+}
+
+/// The other end of a connection.
+#[derive(Debug)]
+pub struct Peer {
+    pub address: IpAddr,
+    /// The address as text, for every request has it.
+    pub text: String,
 }
 
 /// What becomes of a connection after an exchange.
@@ -79,9 +89,11 @@ impl Session {
     pub async fn serve(stream: TcpStream, peer: IpAddr, worker: Rc<Worker>) {
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         let _registered = worker.register(waker);
-        let alarm = Alarm::at(Instant::now() + worker.front().0.settings.deadlines.client_head);
-        let mut session =
-            Self { worker, stream, peer, buffer: Buffer::default(), alarm, scratch: Scratch::default() };
+        let now = Instant::now();
+        let alarm = Alarm::at(now + worker.held().front.settings.deadlines.client_head);
+        let peer = Peer { address: peer, text: peer.to_canonical().to_string() };
+        let (buffer, scratch) = (Buffer::default(), Scratch::default());
+        let mut session = Self { worker, stream, peer, now, buffer, alarm, scratch };
         let flow = session.run().await;
         session.buffer.consume(usize::MAX);
         session.buffer.rest(&session.worker.spares);
@@ -98,13 +110,13 @@ impl Session {
     async fn run(&mut self) -> Flow {
         let mut first = true;
         loop {
-            let flow = match self.next_head(first).await {
+            let held = self.worker.held();
+            let flow = match self.next_head(&held.front, first).await {
                 Came::Head(length) => self.exchange(length).await,
                 // Nobody waits for anything.
                 Came::Nothing => return Flow::Continue,
                 Came::Fault(refusal) => {
-                    let front = self.worker.front().0;
-                    let asked = unreadable(front, Instant::now(), SystemTime::now(), &mut self.scratch);
+                    let asked = unreadable(held, self.now, SystemTime::now(), &mut self.scratch);
                     self.refuse(&asked, refusal).await
                 }
             };
@@ -116,8 +128,7 @@ impl Session {
     }
 
     /// Waits for the head of the next request.
-    async fn next_head(&mut self, first: bool) -> Came {
-        let front = self.worker.front().0;
+    async fn next_head(&mut self, front: &Front, first: bool) -> Came {
         let (limits, deadlines) = (&front.settings.limits, &front.settings.deadlines);
         let mut scan = HeadScan::default();
         if self.buffer.is_empty() {
@@ -129,18 +140,18 @@ impl Session {
                 false => deadlines.keep_alive,
             };
             let (stream, worker) = (&self.stream, &self.worker);
-            let readable = self.alarm.until(Instant::now() + keep_alive, |context| {
-                match stream.poll_read_ready(context) {
+            let readable =
+                self.alarm.until(self.now + keep_alive, |context| match stream.poll_read_ready(context) {
                     Poll::Pending if worker.is_closing() => Poll::Ready(false),
                     polled => polled.map(|outcome| outcome.is_ok()),
-                }
-            });
+                });
             if readable.await != Ok(true) {
                 return Came::Nothing;
             }
             self.buffer.wake(&self.worker.spares);
         }
-        let due = Instant::now() + deadlines.client_head;
+        self.now = Instant::now();
+        let due = self.now + deadlines.client_head;
         loop {
             while self.buffer.bytes().starts_with(b"\r\n") && scan.is_at_start() {
                 // RFC 9112 section 2.2: an empty line before the first is to be ignored.
@@ -176,10 +187,11 @@ impl Session {
     async fn exchange(&mut self, head: usize) -> Flow {
         let worker = self.worker.clone();
         worker.shared.drain.request();
-        let started = Instant::now();
+        // Those that hold now: a connection may have waited long for this request.
+        let held = worker.held();
         let _in_progress = InProgress::begin(&worker);
         let (asked, decision) =
-            decide(&self.buffer.bytes()[..head], self.peer, &worker, started, &mut self.scratch);
+            decide(&self.buffer.bytes()[..head], &self.peer, &worker, held, self.now, &mut self.scratch);
         self.buffer.consume(head);
         match decision {
             Ok(Decision::Forward(plan)) => match self.forward(&worker, &asked, &plan).await {
@@ -207,7 +219,7 @@ impl Session {
     /// Answers with a problem, counted and logged.
     async fn refuse(&mut self, asked: &Asked, refusal: Refusal) -> Flow {
         let worker = &self.worker;
-        worker.shared.metrics.refuse(&asked.label, refusal.reason);
+        worker.shared.metrics.refuse(&asked.label(), refusal.reason);
         worker.counts.refused.set(worker.counts.refused.get() + 1);
         if refusal.reason == "gone" {
             return Flow::Cut;
@@ -231,14 +243,15 @@ impl Session {
 
     /// Writes an answer of the gateway's own.
     async fn answer(&mut self, asked: &Asked, own: &OwnAnswer, keep_alive: bool) -> Flow {
-        self.worker.note(asked, own.status());
+        self.now = Instant::now();
+        self.worker.note(asked, own.status(), self.now);
         let Scratch { added, out, .. } = &mut self.scratch;
         out.clear();
         self.worker.clock.with(SystemTime::now(), |date| {
             let is_head = asked.method == Method::Head;
             own.write(OwnRecipient { old: asked.old, is_head, keep_alive, added, date }, out);
         });
-        let due = Instant::now() + asked.front.settings.deadlines.whole;
+        let due = self.now + asked.front().settings.deadlines.whole;
         let (stream, mut written) = (&mut self.stream, 0);
         let wrote = self.alarm.until(due, |context| poll_write_all(stream, out, &mut written, context)).await;
         match wrote {

@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::Waker,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -63,12 +63,18 @@ pub struct Front {
     pub table: Table,
 }
 
+/// The settings that one worker goes by, and who says for it who asks.
+pub struct Held {
+    pub(super) front: Arc<Front>,
+    pub(super) guard: Rc<Guard>,
+}
+
 /// What the connections of one worker share.
 pub struct Worker {
     pub(super) shared: Arc<Shared>,
     /// The connections to the services, as long as the actor that owns them lives.
     lines: RefCell<Option<Rc<Lines>>>,
-    guard: RefCell<(Arc<Front>, Rc<Guard>)>,
+    held: RefCell<Rc<Held>>,
     pub(super) series: Series,
     pub(super) spares: Spares,
     pub(super) clock: Clock,
@@ -93,12 +99,12 @@ impl Worker {
     /// A worker with nothing to do yet.
     pub fn new(shared: Arc<Shared>) -> Self {
         let front = shared.front.load_full();
-        let guard = Rc::new(guard(&shared, &front));
+        let held = Rc::new(Held { guard: Rc::new(guard(&shared, &front)), front });
         let series = Series::new(&shared.metrics);
         Self {
             shared,
             lines: RefCell::default(),
-            guard: RefCell::new((front, guard)),
+            held: RefCell::new(held),
             series,
             spares: Spares::default(),
             clock: Clock::default(),
@@ -109,16 +115,17 @@ impl Worker {
         }
     }
 
-    /// The settings that hold now, with a guard of theirs.
-    pub fn front(&self) -> (Arc<Front>, Rc<Guard>) {
+    /// The settings that hold now, with a guard of theirs. A worker shares them with itself alone, so that no count of
+    /// references goes from core to core with every request.
+    pub fn held(&self) -> Rc<Held> {
         let current = self.shared.front.load();
-        let mut held = self.guard.borrow_mut();
-        if !Arc::ptr_eq(&current, &held.0) {
+        let mut held = self.held.borrow_mut();
+        if !Arc::ptr_eq(&current, &held.front) {
             // Tokens that were verified by other settings must show themselves again.
-            if current.settings.auth != held.0.settings.auth {
-                held.1 = Rc::new(guard(&self.shared, &current));
-            }
-            held.0 = current.clone();
+            let same = current.settings.auth == held.front.settings.auth;
+            let guard = if same { held.guard.clone() } else { Rc::new(guard(&self.shared, &current)) };
+            self.series.forget();
+            *held = Rc::new(Held { front: current.clone(), guard });
         }
         held.clone()
     }
@@ -147,9 +154,9 @@ impl Worker {
     }
 
     /// Counts an answer whose head is about to be written, and writes the access line.
-    pub fn note(&self, asked: &Asked, status: u16) {
-        let took = asked.started.elapsed();
-        self.series.observe(&asked.label, asked.method.as_str(), status, took);
+    pub fn note(&self, asked: &Asked, status: u16, now: Instant) {
+        let took = now.saturating_duration_since(asked.started);
+        self.series.observe(asked.place, asked.method, status, took, || asked.label());
         // A 503 is a refusal that was decided on, by the thousand while something is away; that is counted, and
         // whoever decided has said why, once.
         let odd = status >= 500 && status != 503;
@@ -159,7 +166,7 @@ impl Worker {
                 level,
                 "event=request method={} route={} status={status} ms={:.1} request_id={} trace_id={}",
                 asked.method.as_str(),
-                asked.label,
+                asked.label(),
                 took.as_secs_f64() * 1000.0,
                 asked.origin.id(),
                 asked.origin.trace.trace_id(),

@@ -41,7 +41,7 @@ pub struct Deadlines {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            in_flight: 1024,
+            in_flight: 2048,
             connections: 8192,
             connections_per_client: 2048,
             uploads_waiting: 512,

@@ -100,9 +100,9 @@ route                   answered by                   without a token           
 /api/users/sessions     users /users/sessions         POST /api/users/sessions    64 KiB  10 per 10s, 20 at once
 /api/orders             orders /orders                nothing                     64 KiB  100 per 1s, 200 at once
 /.well-known/jwks.json  users /.well-known/jwks.json  GET /.well-known/jwks.json  64 KiB  100 per 1s, 200 at once
-upstream users: http://127.0.0.1:3001; 512 requests at a time
-upstream orders: http://127.0.0.1:3002; 512 requests at a time
-auth required; 1024 requests at a time in all; CORS off"
+upstream users: http://127.0.0.1:3001; 1024 requests at a time
+upstream orders: http://127.0.0.1:3002; 1024 requests at a time
+auth required; 2048 requests at a time in all; CORS off"
         );
 
         settings.auth.mode = AuthMode::Open;

@@ -85,7 +85,7 @@ fn a_short_file_says_what_differs() {
     let defaults = Settings::default();
     assert_eq!(settings.trusted, "10.0.0.0/8,::1".parse().expect("two networks"));
     assert_eq!(settings.rate_limit, None);
-    assert_eq!((settings.limits.head_bytes, settings.limits.in_flight), (8192, 1024));
+    assert_eq!((settings.limits.head_bytes, settings.limits.in_flight), (8192, 2048));
     assert_eq!(settings.auth, AuthSettings { mode: AuthMode::Open, ..defaults.auth });
     assert_eq!(settings.cors.expect("CORS is on").settings().origins, ["https://shop.example"]);
     let [users, stock] = &settings.upstreams[..] else { panic!("{:?}", settings.upstreams) };

@@ -117,7 +117,7 @@ impl UpstreamSettings {
         Self {
             name: name.to_owned(),
             urls: Vec::new(),
-            in_flight: 512,
+            in_flight: 1024,
             health_path: "/health/ready".to_owned(),
             health_every: Duration::from_secs(1),
             resolve_every: Duration::from_secs(5),

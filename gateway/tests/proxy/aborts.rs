@@ -2,7 +2,7 @@
 
 use std::{io::ErrorKind, net::Shutdown, sync::mpsc, time::Duration};
 
-use crate::harness::{Gateway, SOON, Service, request};
+use crate::harness::{Gateway, SOON, Service, eventually, request};
 
 #[test]
 fn a_client_that_leaves_while_it_waits_ends_the_request_at_the_service() {
@@ -24,8 +24,8 @@ fn a_client_that_leaves_while_it_waits_ends_the_request_at_the_service() {
 }
 
 #[test]
-fn a_client_that_leaves_within_its_body_does_not_look_as_if_it_had_sent_it() {
-    for framing in ["Content-Length: 9\r\n\r\none", "Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n"] {
+fn a_client_that_leaves_within_a_streamed_body_does_not_look_as_if_it_had_sent_it() {
+    for (framing, large) in [("Content-Length: 99999", true), ("Transfer-Encoding: chunked", false)] {
         let (tell, told) = mpsc::channel();
         let service = Service::start(move |visit| {
             tell.send(String::new()).expect("the test listens");
@@ -33,17 +33,34 @@ fn a_client_that_leaves_within_its_body_does_not_look_as_if_it_had_sent_it() {
             tell.send(String::from_utf8_lossy(&came).into_owned()).expect("the test listens");
             Ok(())
         });
-        let gateway = Gateway::before(&service, &[]);
+        let settings = "[[routes]]\npath = \"/api/orders\"\nupstream = \"orders\"\n";
+        let gateway = Gateway::configured(&service, settings, &[]);
         let mut client = gateway.connect();
 
-        client.send(format!("POST /api/orders HTTP/1.1\r\nHost: a\r\n{framing}"));
+        client.send(format!("POST /api/orders HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n"));
         assert_eq!(told.recv_timeout(SOON).as_deref(), Ok(""));
+        client.send(if large { "one" } else { "3\r\none\r\n" });
         std::thread::sleep(Duration::from_millis(50));
         client.socket().shutdown(Shutdown::Both).expect("it is open");
 
         let came = told.recv_timeout(Duration::from_secs(2)).expect("the service notices");
         assert!(came.contains("one") && !came.contains("\r\n0\r\n"), "{came:?}");
     }
+}
+
+#[test]
+fn a_client_that_leaves_within_a_small_body_costs_the_service_nothing() {
+    let service = Service::ok();
+    let gateway = Gateway::before(&service, &[]);
+    let mut client = gateway.connect();
+
+    client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\none");
+    client.socket().shutdown(Shutdown::Both).expect("it is open");
+
+    eventually("the gateway notices", || {
+        gateway.admin("/metrics").body.contains("gateway_requests_abandoned_total 1")
+    });
+    assert!(service.seen().is_empty());
 }
 
 #[test]

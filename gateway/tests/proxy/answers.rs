@@ -1,6 +1,6 @@
 //! What a client sees of an answer.
 
-use crate::harness::{Gateway, Service};
+use crate::harness::{Gateway, Service, request};
 
 #[test]
 fn an_answer_loses_only_what_concerns_the_connection() {
@@ -91,24 +91,22 @@ fn a_body_of_unknown_length_comes_in_chunks_or_to_an_old_client_until_the_end() 
 }
 
 #[test]
-fn an_offer_to_change_the_protocol_is_ignored() {
-    let service =
-        Service::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+fn an_offer_to_change_the_protocol_is_refused_clearly() {
+    let service = Service::ok();
     let gateway = Gateway::before(&service, &[]);
 
-    let answer = gateway.ask(
-        "GET /api/users HTTP/1.1
-        Connection: Upgrade
-        Upgrade: websocket",
-    );
-
-    assert_eq!((answer.status, answer.body.as_str()), (200, "abc"));
-    assert_eq!((answer.head.get("upgrade"), answer.head.get("connection")), (None, Some("close")));
-    assert_eq!(service.seen()[0].get("upgrade"), None);
+    for protocol in ["websocket", "WebSocket", "h2c", "TLS/1.0", "websocket, h2c", ""] {
+        let mut client = gateway.connect();
+        let ask = format!("GET /api/users HTTP/1.1\nConnection: keep-alive, Upgrade\nUpgrade: {protocol}");
+        client.ask(&request(&ask)).assert_problem(400, "protocol not supported");
+        assert!(service.seen().is_empty(), "{protocol}");
+        // Nothing was changed, so HTTP goes on.
+        assert_eq!(client.ask(&request("GET /health/live HTTP/1.1")).status, 200);
+    }
     let body = "POST /api/users HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                 Content-Length: 3\r\n\r\nabcGET /api/orders HTTP/1.1\r\nHost: a\r\n\r\n";
     gateway.connect().ask(body).assert_problem(400, "bad request");
-    assert_eq!(service.seen().len(), 1);
+    assert!(service.seen().is_empty());
 }
 
 #[test]

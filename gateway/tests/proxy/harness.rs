@@ -1,12 +1,14 @@
 //! A gateway on free ports, the service behind it, and a client that writes bytes as it is told.
 
 use std::{
+    env, fs,
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    process::ExitCode,
+    path::PathBuf,
+    process::{self, ExitCode},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU16, AtomicUsize, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -36,9 +38,49 @@ pub struct Gateway {
     pub admin_port: u16,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<ExitCode>>,
+    _file: Option<SettingsFile>,
+}
+
+/// A settings file of the test's own; removed when dropped.
+pub struct SettingsFile(PathBuf);
+
+impl SettingsFile {
+    pub fn new(text: &str) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let file = Self(env::temp_dir().join(format!("gateway-proxy-{}-{number}.toml", process::id())));
+        file.write(text);
+        file
+    }
+
+    pub fn write(&self, text: &str) {
+        fs::write(&self.0, text).expect("the folder for temporary files takes one");
+    }
+
+    pub fn path(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+impl Drop for SettingsFile {
+    fn drop(&mut self) {
+        // What is left is left in a folder for temporary files.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Gateway {
+    /// Starts a gateway with `service` behind both routes, a settings file with `text`, and further variables set.
+    pub fn configured(service: &Service, text: &str, variables: &[(&str, &str)]) -> Self {
+        let file = SettingsFile::new(text);
+        let path = file.path();
+        let mut all = vec![("GATEWAY_CONFIG", path.as_str())];
+        all.extend_from_slice(variables);
+        let mut gateway = Self::before(service, &all);
+        gateway._file = Some(file);
+        gateway
+    }
+
     /// Starts a gateway with `service` behind both routes, and further variables set.
     pub fn before(service: &Service, variables: &[(&str, &str)]) -> Self {
         let url = service.url();
@@ -75,10 +117,8 @@ impl Gateway {
             })
         });
         let (port, admin_port) = told.recv().expect("the gateway starts");
-        let gateway = Self { port, admin_port, stop: Some(stop), thread: Some(thread) };
-        eventually("the gateway is ready", || {
-            gateway.connect().ask("GET /health/ready HTTP/1.1\r\nHost: test\r\n\r\n").status == 200
-        });
+        let gateway = Self { port, admin_port, stop: Some(stop), thread: Some(thread), _file: None };
+        eventually("the gateway is ready", || gateway.admin("/health/ready").status == 200);
         gateway
     }
 
@@ -182,6 +222,15 @@ impl Client {
         String::from_utf8(bytes).map_err(io::Error::other)
     }
 
+    /// Reads until the gateway closes the connection; returns what came until then.
+    pub fn until_closed(&mut self) -> io::Result<String> {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+            _ => Ok(String::from_utf8_lossy(&rest).into_owned()),
+        }
+    }
+
     pub fn socket(&self) -> &TcpStream {
         self.stream.get_ref()
     }
@@ -192,17 +241,19 @@ impl Client {
 pub struct Head {
     pub first: String,
     pub fields: Vec<(String, String)>,
+    /// Every byte of it.
+    pub raw: Vec<u8>,
 }
 
 impl Head {
     fn read(stream: &mut impl BufRead) -> io::Result<Option<Self>> {
-        let mut lines = Vec::new();
+        let (mut lines, mut raw) = (Vec::new(), Vec::new());
         loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line)? == 0 {
+            let before = raw.len();
+            if stream.read_until(b'\n', &mut raw)? == 0 {
                 return Ok(None);
             }
-            match line.trim_end() {
+            match String::from_utf8_lossy(&raw[before..]).trim_end() {
                 "" => break,
                 line => lines.push(line.to_owned()),
             }
@@ -212,7 +263,7 @@ impl Head {
         let fields = lines
             .filter_map(|line| line.split_once(": ").map(|(name, value)| (name.into(), value.into())))
             .collect();
-        Ok(Some(Self { first, fields }))
+        Ok(Some(Self { first, fields, raw }))
     }
 
     pub fn all(&self, name: &str) -> Vec<&str> {
@@ -296,8 +347,15 @@ fn read_chunk(stream: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
 /// A service that does with every request what the test says, and writes down every head that arrives.
 pub struct Service {
     port: u16,
-    seen: Arc<Mutex<Vec<Head>>>,
-    connections: Arc<AtomicUsize>,
+    notes: Arc<Notes>,
+}
+
+/// What a service writes down, and what it answers to what the gateway asks by itself.
+struct Notes {
+    seen: Mutex<Vec<Head>>,
+    connections: AtomicUsize,
+    keys: Mutex<String>,
+    health: AtomicU16,
 }
 
 /// One request at the service, its body not yet read.
@@ -311,20 +369,23 @@ impl Service {
     pub fn start(serve: impl Fn(&mut Visit<'_>) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let port = listener.local_addr().expect("it is bound").port();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let connections = Arc::new(AtomicUsize::new(0));
-        let (serve, noted, counted) = (Arc::new(serve), seen.clone(), connections.clone());
+        let notes = Arc::new(Notes {
+            seen: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            keys: Mutex::new("{}".to_owned()),
+            health: AtomicU16::new(200),
+        });
+        let (serve, kept) = (Arc::new(serve), notes.clone());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                counted.fetch_add(1, Ordering::Relaxed);
-                let (serve, noted) = (serve.clone(), noted.clone());
+                let (serve, notes) = (serve.clone(), kept.clone());
                 thread::spawn(move || {
                     // A connection that breaks is what many tests are about.
-                    let _ = attend(stream, serve.as_ref(), &noted);
+                    let _ = attend(stream, serve.as_ref(), &notes);
                 });
             }
         });
-        Self { port, seen, connections }
+        Self { port, notes }
     }
 
     /// A service that reads every request and answers it with "ok".
@@ -351,33 +412,55 @@ impl Service {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// How many connections there have been.
+    /// How many connections carried requests of clients.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.notes.connections.load(Ordering::Relaxed)
     }
 
-    /// The heads that have arrived, but for questions about health.
+    /// The heads that have arrived, but for what the gateway asks by itself.
     pub fn seen(&self) -> Vec<Head> {
-        self.seen.lock().expect("no thread panics with it").clone()
+        self.notes.seen.lock().expect("no thread panics with it").clone()
+    }
+
+    /// Publishes the keys that tokens are verified by.
+    pub fn publish_keys(&self, document: String) {
+        *self.notes.keys.lock().expect("no thread panics with it") = document;
+    }
+
+    /// Says from now on how it is with this status.
+    pub fn say_health(&self, status: u16) {
+        self.notes.health.store(status, Ordering::Relaxed);
     }
 }
 
 fn attend(
     stream: TcpStream,
     serve: &(dyn Fn(&mut Visit<'_>) -> io::Result<()> + Send + Sync),
-    seen: &Mutex<Vec<Head>>,
+    notes: &Notes,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let mut stream = BufReader::new(stream);
+    let mut first = true;
     while let Some(head) = Head::read(&mut stream)? {
         let mut visit = Visit { head, stream: &mut stream };
         // What the gateway asks by itself.
-        if matches!(visit.head.target(), "/health/ready" | "/openapi.json" | "/.well-known/jwks.json") {
-            visit.reply("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")?;
+        let own = match visit.head.target() {
+            "/health/ready" => Some((notes.health.load(Ordering::Relaxed), "{}".to_owned())),
+            "/.well-known/jwks.json" => {
+                Some((200, notes.keys.lock().expect("no thread panics with it").clone()))
+            }
+            "/openapi.json" => Some((200, "{}".to_owned())),
+            _ => None,
+        };
+        if let Some((status, body)) = own {
+            visit.reply(format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len()))?;
             continue;
         }
-        seen.lock().expect("no thread panics with it").push(visit.head.clone());
+        if std::mem::take(&mut first) {
+            notes.connections.fetch_add(1, Ordering::Relaxed);
+        }
+        notes.seen.lock().expect("no thread panics with it").push(visit.head.clone());
         serve(&mut visit)?;
     }
     Ok(())

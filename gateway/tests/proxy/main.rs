@@ -9,5 +9,6 @@ mod answers;
 mod deadlines;
 mod paths;
 mod requests;
+mod smuggling;
 mod stop;
 mod streaming;

@@ -107,7 +107,8 @@ fn a_service_that_does_not_read_stops_the_client() {
         let length = visit.body()?.len();
         visit.reply(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Length: {length}\r\n\r\n"))
     });
-    let gateway = Gateway::before(&service, &[]);
+    let settings = "[[routes]]\npath = \"/api/orders\"\nupstream = \"orders\"\nbody_bytes = \"64 MiB\"\n";
+    let gateway = Gateway::configured(&service, settings, &[]);
     let mut client = gateway.connect();
 
     client.send(format!("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: {PLENTY}\r\n\r\n"));

@@ -4,7 +4,7 @@ use common::{
     store::Fingerprint,
 };
 
-use super::{App, problem::only};
+use super::{App, owner::only};
 use crate::{
     domain::{Order, OrderId},
     repository::CancelOrder,
@@ -21,7 +21,7 @@ use crate::{
     params(("id" = String, Path, description = "The order's id"), IdempotencyKeyParam),
     responses(
         (status = 200, description = "The order, cancelled for good", body = super::description::Order),
-        (status = 403, description = "forbidden: the order is somebody else's"),
+        (status = 403, description = "forbidden: these are another user's orders"),
         (status = 404, description = "order not found"),
         (status = 409, description = "order already cancelled"),
     )

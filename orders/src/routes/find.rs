@@ -3,7 +3,8 @@ use common::http::{Caller, Problem};
 
 use super::{
     App,
-    problem::{not_yours, only, order_not_found},
+    owner::only,
+    problem::{not_yours, order_not_found},
     view::OrderView,
 };
 use crate::{domain::OrderId, repository::FindOrder};
@@ -19,7 +20,7 @@ use crate::{domain::OrderId, repository::FindOrder};
     params(("id" = String, Path, description = "The order's id")),
     responses(
         (status = 200, description = "The order", body = OrderView),
-        (status = 403, description = "forbidden: the order is somebody else's"),
+        (status = 403, description = "forbidden: these are another user's orders"),
         (status = 404, description = "order not found"),
     )
 )]

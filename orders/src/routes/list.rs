@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use super::{
     App,
-    problem::{invalid_user, not_yours, only},
+    owner::only,
+    problem::{invalid_user, not_yours},
     view::OrderView,
 };
 use crate::{
@@ -35,7 +36,7 @@ pub(super) struct Filter {
     responses(
         (status = 200, description = "The page", body = PageView<OrderView>),
         (status = 400, description = "invalid user: no user has this id"),
-        (status = 403, description = "forbidden: a user may list only its own orders"),
+        (status = 403, description = "forbidden: these are another user's orders"),
     )
 )]
 pub(super) async fn list(

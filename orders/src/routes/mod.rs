@@ -3,6 +3,7 @@
 mod cancel;
 mod find;
 mod list;
+mod owner;
 mod place;
 mod problem;
 mod view;

@@ -29,7 +29,8 @@ pub(super) struct Placement {
 }
 
 /// `POST /orders`: 201 with the order, once it and its event are on disk; 400 where the customer does not
-/// exist, 403 where it is not the caller, 422 naming every field that is wrong, 503 while the users service cannot be asked.
+/// exist, 403 where it is not the caller, 422 naming every field that is wrong, 503 while the users service cannot
+/// be asked.
 #[utoipa::path(
     post,
     path = "/orders",
@@ -42,7 +43,7 @@ pub(super) struct Placement {
         (status = 201, description = "The order, on disk together with its event", body = super::description::Order,
             headers(("Location" = String, description = "Where the order is"))),
         (status = 400, description = "invalid user: no user has this id"),
-        (status = 403, description = "forbidden: a user may order only for itself"),
+        (status = 403, description = "forbidden: this is not yours"),
         (status = 422, description = "invalid fields: items[0] must not be empty"),
         (status = 503, description = "users unavailable: the users service cannot be reached, so the customer cannot \
             be checked; nothing was stored"),

@@ -1,9 +1,8 @@
 use actix_web::http::StatusCode;
-use common::http::{Caller, Problem};
+use common::http::Problem;
 
 use crate::{
     customers::CustomersUnavailable,
-    domain::CustomerId,
     repository::{CancelRefused, NeverRefused},
 };
 
@@ -14,14 +13,6 @@ pub(super) fn order_not_found() -> Problem {
 /// The order, or what is asked of it, is another customer's.
 pub(super) fn not_yours() -> Problem {
     Problem::forbidden("these are another user's orders")
-}
-
-/// Whose orders alone the caller may see and change; `None` where that is everybody's.
-///
-/// # Errors
-/// 403 where the caller's name cannot be a customer's: then nothing is theirs.
-pub(super) fn only(caller: &Caller) -> Result<Option<CustomerId>, Problem> {
-    caller.only().map(|subject| CustomerId::parse(subject).ok_or_else(not_yours)).transpose()
 }
 
 /// The customer does not exist.

@@ -27,8 +27,9 @@ mod table;
 
 use std::env;
 use std::error::Error;
+use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,7 +52,7 @@ pub fn main(options: &Options) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -67,7 +68,7 @@ pub fn play(role: Role) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            say(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -86,12 +87,12 @@ async fn until_told_to_end(options: &Options) -> Result<(), Box<dyn Error>> {
 async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let cores = Cores::choose();
     if let Some(limit) = cores::raise_descriptor_limit().filter(|&limit| limit < DESCRIPTORS) {
-        eprintln!(
+        say(format_args!(
             "a process may open {limit} descriptors only, so 1,000 connections may fail: see `ulimit -Hn`"
-        );
+        ));
     }
     if cfg!(debug_assertions) {
-        eprintln!("this is a debug build, whose figures say nothing: run `cargo bench-system`");
+        say("this is a debug build, whose figures say nothing: run `cargo bench-system`");
     }
     if let Some(seconds) = options.hold {
         let contestant = options.contestant.first().copied().unwrap_or(Contestant::WarrenPlain);
@@ -106,10 +107,11 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         for contestant in [Contestant::Nginx, Contestant::Haproxy] {
             machine.runs(contestant.key(), contestant.version());
         }
-        eprintln!("proxies: {} rounds, {cores}", comparison.rounds);
+        say(format_args!("proxies: {} rounds, {cores}", comparison.rounds));
         let tables = comparison.run(cores).await?;
         parts.push(format!(
-            "Proxies: {cores}; {} rounds of {:?} each; medians, and in brackets the extremes of the rounds.\n\n{tables}",
+            "Proxies: {cores}; {} rounds of {:?} each; medians, and in brackets the extremes of the rounds. \
+             Where a proxy's core is not busy, the load is what limits requests/s, and the processor time is what compares.\n\n{tables}",
             comparison.rounds, comparison.time
         ));
     }
@@ -125,7 +127,7 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             }
             // The first part's figures are not thrown away with it.
             Err(error) if options.only.is_none() => {
-                eprintln!("system: {error}");
+                say(format_args!("system: {error}"));
                 parts.push(format!("The whole system was not measured: {error}\n"));
             }
             Err(error) => return Err(error),
@@ -133,13 +135,13 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
 
     let report = format!("{machine}\n\n{}\n", parts.join("\n"));
-    println!("\n{report}");
+    let _ = writeln!(io::stdout(), "\n{report}");
     let file = match &options.markdown {
         Some(file) => file.clone(),
         None => target_folder()?.join("bench.md"),
     };
     fs::write(&file, report).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
-    eprintln!("written to {}", file.display());
+    say(format_args!("written to {}", file.display()));
     Ok(())
 }
 
@@ -148,4 +150,9 @@ fn target_folder() -> io::Result<PathBuf> {
     let program = env::current_exe()?;
     let folder = program.parent().and_then(|profile| profile.parent());
     Ok(folder.map_or_else(env::temp_dir, PathBuf::from))
+}
+
+/// Tells the one who waits how far it is. Whoever reads only the beginning, such as `head`, has what it wants.
+fn say(line: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

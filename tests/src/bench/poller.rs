@@ -32,8 +32,8 @@ impl Poller {
         Ok(())
     }
 
-    /// Waits until a watched socket may go on, at most so long, and adds the keys of those to `ready`.
-    pub fn wait(&mut self, at_most: Option<Duration>, ready: &mut Vec<usize>) -> io::Result<()> {
+    /// Waits until a watched socket may go on, at most so long, and adds those to `ready`.
+    pub fn wait(&mut self, at_most: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let timeout = at_most.map(|time| Timespec {
             tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(time.subsec_nanos()),
@@ -44,9 +44,23 @@ impl Poller {
             Err(rustix::io::Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        ready.extend(self.events.iter().map(|event| event.data.u64() as usize));
+        let ends = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        ready.extend(self.events.iter().map(|event| {
+            // A copy, because the kernel's event is packed.
+            let flags = event.flags;
+            Ready { key: event.data.u64() as usize, ends: flags.intersects(ends) }
+        }));
         Ok(())
     }
+}
+
+/// A socket that may go on.
+#[derive(Clone, Copy)]
+pub(super) struct Ready {
+    pub key: usize,
+    /// The other side has ended the connection. Nothing more is told of this socket, so it is to be read to its end; after
+    /// any other notice a short read is the last one.
+    pub ends: bool,
 }
 
 /// What one call on a socket that never waits has brought.

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::rc::Rc;
 
-use super::poller::{Moved, Poller, read, write};
+use super::poller::{Moved, Poller, Ready, read, write};
 use super::token;
 
 /// What a GET is answered with: as long as a user of the real service.
@@ -46,7 +46,7 @@ pub(super) fn serve(port: u16) -> io::Result<()> {
     loop {
         ready.clear();
         poller.wait(None, &mut ready)?;
-        for &key in &ready {
+        for &Ready { key, ends } in &ready {
             if key == 0 {
                 while let Ok((stream, _)) = listener.accept() {
                     stream.set_nonblocking(true)?;
@@ -59,7 +59,7 @@ pub(super) fn serve(port: u16) -> io::Result<()> {
                     connections[key] = Some(Connection::new(stream));
                 }
             } else if let Some(connection) = &mut connections[key]
-                && connection.go_on(&answers, &mut buffer).is_err()
+                && connection.go_on(&answers, &mut buffer, ends).is_err()
             {
                 connections[key] = None;
                 free.push(key);
@@ -121,7 +121,7 @@ impl Connection {
         Self { stream, head: Vec::new(), body: None, unsent: None }
     }
 
-    fn go_on(&mut self, answers: &Answers, buffer: &mut [u8]) -> Result<(), Over> {
+    fn go_on(&mut self, answers: &Answers, buffer: &mut [u8], ends: bool) -> Result<(), Over> {
         if let Some((answer, from)) = self.unsent.take() {
             self.send(answer, from)?;
         }
@@ -130,7 +130,7 @@ impl Connection {
                 Moved::Bytes(count) => {
                     self.take(&buffer[..count], answers)?;
                     // The poller tells of what comes after a short read.
-                    if count < buffer.len() {
+                    if count < buffer.len() && !ends {
                         return Ok(());
                     }
                 }

@@ -1,4 +1,4 @@
-use common::store::{Command, Importance, Query, Snapshot, StoreError, Tables, Transaction};
+use common::store::{Command, Importance, StoreError, Tables, Transaction};
 
 use super::{PASSWORDS, USERS};
 use crate::domain::{PasswordHash, UserId};
@@ -23,21 +23,5 @@ impl Command for GivePassword {
             transaction.put(PASSWORDS, id, &self.password)?;
         }
         Ok(())
-    }
-}
-
-/// Asks whether a user exists who has no password.
-#[derive(Clone, Debug)]
-pub struct LacksPassword {
-    /// Who.
-    pub id: UserId,
-}
-
-impl Query for LacksPassword {
-    type Answer = bool;
-
-    fn answer(self, snapshot: &Snapshot) -> Result<bool, StoreError> {
-        let id = self.id.as_str();
-        Ok(snapshot.get(USERS, id)?.is_some() && snapshot.get(PASSWORDS, id)?.is_none())
     }
 }

@@ -13,7 +13,7 @@ mod register_user;
 
 pub use find_login::{FindLogin, Login};
 pub use find_user::{FindUser, KnownUser};
-pub use give_password::{GivePassword, LacksPassword};
+pub use give_password::GivePassword;
 pub use list_users::ListUsers;
 pub use maintain_keys::{KeptKey, MaintainKeys};
 pub use make_admin::MakeAdmin;

@@ -15,7 +15,7 @@ use crate::{domain::UserId, repository::FindUser};
     params(("id" = String, Path, description = "The user's id", example = "u1")),
     responses(
         (status = 200, description = "The user", body = UserView),
-        (status = 403, description = "forbidden: a user may read only itself"),
+        (status = 403, description = "forbidden: this is not yours"),
         (status = 404, description = "user not found"),
     )
 )]

@@ -14,7 +14,7 @@ use crate::{domain::UserId, repository::ListUsers};
     params(PageRequest),
     responses(
         (status = 200, description = "The page", body = PageView<UserView>),
-        (status = 403, description = "forbidden: only an admin may list users"),
+        (status = 403, description = "forbidden: this takes the role admin"),
     )
 )]
 pub(super) async fn list(

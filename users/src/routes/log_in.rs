@@ -5,6 +5,7 @@ use common::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     App,
@@ -17,25 +18,47 @@ use crate::{
 };
 
 /// What a client sends to log in. Missing fields are named together with wrong ones, so none is required here.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(description = "Who logs in.")]
 pub(super) struct Credentials {
+    #[schema(required = true, nullable = false, value_type = super::description::EmailAddress)]
     email: Option<String>,
+    #[schema(required = true, nullable = false, format = Password, min_length = 1, example = "correct horse")]
     password: Option<String>,
 }
 
 /// What it gets; the names are those of RFC 6750 as this API writes names.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(description = "A token, to be sent as `Authorization: Bearer <token>`.")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Session {
+    /// A JWT, signed by EdDSA.
     token: String,
+    #[schema(pattern = "^Bearer$")]
     token_type: &'static str,
     /// In seconds.
+    #[schema(minimum = 1)]
     expires_in: u64,
 }
 
 /// `POST /users/sessions`: 201 with a token; 401 where address and password are not somebody's, after the same time
 /// and with the same words whichever is wrong; 422 naming every field that is missing; 503 while too many passwords
 /// wait.
+#[utoipa::path(
+    post,
+    path = "/users/sessions",
+    operation_id = "logIn",
+    summary = "Log in",
+    tag = "sessions",
+    request_body = Credentials,
+    responses(
+        (status = 201, description = "A token", body = Session),
+        (status = 401, description = "wrong email or password"),
+        (status = 422, description = "invalid fields: email is missing"),
+        (status = 503, description = "overloaded: too many passwords wait for their hash\nkeys unavailable: the \
+            service has not read its signing keys yet; send it again"),
+    )
+)]
 pub(super) async fn log_in(
     app: web::Data<App>,
     body: JsonBody<Credentials>,

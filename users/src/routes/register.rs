@@ -24,12 +24,11 @@ pub(super) struct Registration {
         min_length = 1,
         max_length = 200,
         example = "Grace",
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        pattern = r"^[\s\x85]*[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?[\s\x85]*$"
     )]
     name: Option<String>,
-    /// Unique among users, without regard to case. At most 254 bytes, 64 of them before the `@`.
-    #[schema(required = true, nullable = false, format = Email, max_length = 254, example = "grace@example.com",
-        pattern = r"^[^\s@\x00-\x1f\x7f-\x9f]{1,64}@[^\s@.\x00-\x1f\x7f-\x9f]+(\.[^\s@.\x00-\x1f\x7f-\x9f]+)*$")]
+    /// Unique among users, without regard to case.
+    #[schema(required = true, nullable = false, value_type = super::description::EmailAddress)]
     email: Option<String>,
     /// Of 8 to 128 characters, whatever they are. Who has none cannot log in.
     #[schema(format = Password, min_length = 8, max_length = 128, example = "correct horse")]

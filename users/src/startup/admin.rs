@@ -13,16 +13,16 @@ use common::{
     telemetry::trace::Origin,
 };
 
-use super::hashed;
+use super::HASH_DEADLINE;
 use crate::{
     config::AdminConfig,
-    domain::{Name, UserId},
-    passwords::Passwords,
-    repository::MakeAdmin,
+    domain::{Name, Role, UserId},
+    passwords::{HashPassword, Passwords, VerifyPassword},
+    repository::{FindLogin, Login, MakeAdmin},
 };
 
 /// How often it is tried again while the repository starts.
-const RETRY: Duration = Duration::from_millis(20);
+const RETRY: Duration = Duration::from_millis(100);
 
 /// Makes sure that the admin exists and has the password that the environment gives; the service is not ready before.
 /// Who is admin already and is not named any more stays one.
@@ -34,7 +34,6 @@ pub(super) fn seed(foundation: &mut Foundation, passwords: Handle<Passwords>, ad
         while !try_seed(&repository, &passwords, &admin).await {
             tokio::time::sleep(RETRY).await;
         }
-        log::info!("event=admin_is_there");
         done.store(true, Ordering::Relaxed);
     });
     foundation.condition("admin", move || match seeded.load(Ordering::Relaxed) {
@@ -44,18 +43,33 @@ pub(super) fn seed(foundation: &mut Foundation, passwords: Handle<Passwords>, ad
 }
 
 async fn try_seed(repository: &RepositoryHandle, passwords: &Handle<Passwords>, admin: &AdminConfig) -> bool {
-    let Some(password) = hashed(passwords, admin.password.clone()).await else { return false };
-    let admin = MakeAdmin {
-        id: UserId::fresh(),
-        name: Name::parse("Admin").expect("a sound name"),
-        email: admin.email.clone(),
-        password,
-        origin: Origin::fresh(),
+    let AdminConfig { email, password } = admin;
+    // Looks first: a start that has nothing to change must do without room on the disk.
+    let known = match repository.read(FindLogin { email: email.clone() }).await {
+        Ok(known) => known,
+        Err(_) => return false,
     };
+    if let Some(Login { role: Role::Admin, password: Some(hash), .. }) = known {
+        let verify = VerifyPassword { typed: password.expose().to_owned(), hash: Some(hash) };
+        match passwords.ask(verify, HASH_DEADLINE).await {
+            Ok(Ok(true)) => return true,
+            Ok(Ok(false)) => {}
+            Ok(Err(_)) | Err(_) => return false,
+        }
+    }
+    let Ok(Ok(password)) = passwords.ask(HashPassword(password.clone()), HASH_DEADLINE).await else {
+        return false;
+    };
+    let name = Name::parse("Admin").expect("a sound name");
+    let admin =
+        MakeAdmin { id: UserId::fresh(), name, email: email.clone(), password, origin: Origin::fresh() };
     match repository.write(admin).await {
-        Ok(()) => true,
+        Ok(()) => {
+            log::info!("event=admin_made");
+            true
+        }
         Err(error) => {
-            log::debug!("event=admin_not_written error={:?}", error.to_string());
+            log::warn!("event=admin_not_made error={:?}", error.to_string());
             false
         }
     }

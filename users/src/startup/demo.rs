@@ -12,30 +12,29 @@ use common::{
     http::Condition,
     service::Foundation,
     store::{RepositoryError, RepositoryHandle},
-    supervision::Handle,
     telemetry::trace::Origin,
 };
 
-use super::hashed;
 use crate::{
-    domain::{Email, Name, Password, UserId},
-    passwords::Passwords,
-    repository::{FindUser, GivePassword, LacksPassword, RegisterUser},
+    domain::{Email, Name, PasswordHash, UserId},
+    repository::{FindLogin, GivePassword, RegisterUser},
 };
 
 /// How often it is tried again while the repository starts.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Ada's password, which everybody knows: one more reason not to set `DEMO_DATA` where data counts.
-const PASSWORD: &str = "correct horse battery";
+/// The hash of Ada's password, which is `correct horse battery` and known to everybody: one more reason not to set
+/// `DEMO_DATA` where data counts. Hashed beforehand, so that a start need not.
+const PASSWORD: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$eA3kszVVWl8HNmYpRmydjA$piYrCB/iR+l39VsBOGRg9aIHOC9uj7i0uf3+IWAJjEk";
 
 /// Registers the demo user where it is missing; the service is not ready before.
-pub(super) fn seed(foundation: &mut Foundation, passwords: Handle<Passwords>) {
+pub(super) fn seed(foundation: &mut Foundation) {
     let seeded = Arc::new(AtomicBool::new(false));
     let repository = foundation.repository.clone();
     let done = seeded.clone();
     actix::spawn(async move {
-        while !try_seed(&repository, &passwords).await {
+        while !try_seed(&repository).await {
             tokio::time::sleep(RETRY).await;
         }
         done.store(true, Ordering::Relaxed);
@@ -46,34 +45,26 @@ pub(super) fn seed(foundation: &mut Foundation, passwords: Handle<Passwords>) {
     });
 }
 
-async fn try_seed(repository: &RepositoryHandle, passwords: &Handle<Passwords>) -> bool {
-    let id = UserId::given("u1");
-    let exists = match repository.read(FindUser { id: id.clone() }).await {
-        Ok(known) => known.is_some(),
+async fn try_seed(repository: &RepositoryHandle) -> bool {
+    let (id, password) = (UserId::given("u1"), PasswordHash(PASSWORD.to_owned()));
+    let email = Email::parse("ada@example.com").expect("a sound address");
+    let known = match repository.read(FindLogin { email: email.clone() }).await {
+        Ok(known) => known,
         Err(_) => return false,
     };
-    // Of a demo from the time when she had none.
-    let lacks_password = match repository.read(LacksPassword { id: id.clone() }).await {
-        Ok(lacks) => lacks,
-        Err(_) => return false,
-    };
-    if exists && !lacks_password {
-        return true;
+    match known {
+        // She is from the time when she had no password.
+        Some(ada) if ada.id == id && ada.password.is_none() => {
+            written(repository.write(GivePassword { id, password }).await)
+        }
+        // There already, or somebody registered with Ada's address: then the demo has no u1.
+        Some(_) => true,
+        None => {
+            let name = Name::parse("Ada").expect("a sound name");
+            let (password, origin) = (Some(password), Origin::fresh());
+            written(repository.write(RegisterUser { id, name, email, password, origin }).await)
+        }
     }
-    let ada = Password::parse(PASSWORD).expect("long enough");
-    let Some(password) = hashed(passwords, ada).await else { return false };
-    if exists {
-        return written(repository.write(GivePassword { id, password }).await);
-    }
-    let ada = RegisterUser {
-        id,
-        name: Name::parse("Ada").expect("a sound name"),
-        email: Email::parse("ada@example.com").expect("a sound address"),
-        password: Some(password),
-        origin: Origin::fresh(),
-    };
-    // Taken by somebody who registered with Ada's address: then the demo has no u1.
-    written(repository.write(ada).await)
 }
 
 fn written<T>(outcome: Result<T, RepositoryError>) -> bool {

@@ -10,14 +10,13 @@ use actix_web::web;
 use common::{
     http::{Condition, KeyedWrites},
     service::{Foundation, Service},
-    supervision::{Handle, Spec},
+    supervision::Spec,
 };
 
 use crate::{
     config::UsersConfig,
     consumers::{OnOrderCancelled, OnOrderCreated},
-    domain::{Password, PasswordHash},
-    passwords::{HashPassword, Passwords},
+    passwords::Passwords,
     routes::{self, App},
     signing_keys::{Keyring, SigningKeys},
 };
@@ -52,7 +51,7 @@ pub(crate) fn build(config: UsersConfig, mut foundation: Foundation) -> Result<S
     });
 
     if config.demo_data {
-        demo::seed(&mut foundation, passwords.clone());
+        demo::seed(&mut foundation);
     }
     if let Some(admin) = config.admin {
         admin::seed(&mut foundation, passwords.clone(), admin);
@@ -67,9 +66,4 @@ pub(crate) fn build(config: UsersConfig, mut foundation: Foundation) -> Result<S
         hash_deadline: HASH_DEADLINE,
     });
     foundation.serve(move |routes| routes::configure(routes, &app))
-}
-
-/// Hashes the password of somebody who exists from the start; `None` means to try again.
-async fn hashed(passwords: &Handle<Passwords>, password: Password) -> Option<PasswordHash> {
-    passwords.ask(HashPassword(password), HASH_DEADLINE).await.ok()?.ok()
 }

@@ -159,13 +159,14 @@ fn finish(status: &str, response: &mut Value, keyed: bool) {
 fn refuse(response: &mut Value, refusal: Refusal<'_>) {
     let Refusal { status, error, .. } = refusal;
     *member_at(response, &["headers", "X-Request-Id"]) = reference("headers", "RequestId");
-    let retry_after = match (status, error) {
-        (429 | 503, _) => Some("RetryAfter"),
-        (_, "request in progress" | "outcome unknown") => Some("RetryAfterSometimes"),
+    let header = match (status, error) {
+        (401, _) => Some(("WWW-Authenticate", "WwwAuthenticate")),
+        (429 | 503, _) => Some(("Retry-After", "RetryAfter")),
+        (_, "request in progress" | "outcome unknown") => Some(("Retry-After", "RetryAfterSometimes")),
         _ => None,
     };
-    if let Some(header) = retry_after {
-        *member_at(response, &["headers", "Retry-After"]) = reference("headers", header);
+    if let Some((name, header)) = header {
+        *member_at(response, &["headers", name]) = reference("headers", header);
     }
     let content = member_at(response, &["content", "application/problem+json"]);
     *member_at(content, &["schema"]) = reference("schemas", "Problem");
@@ -220,6 +221,12 @@ fn headers() -> Value {
         "RetryAfterSometimes": {
             "description": "When it is worth another try, in seconds, where it is",
             "schema": { "type": "integer", "minimum": 1 },
+        },
+        "WwwAuthenticate": {
+            "description": "How to prove who one is, and what was wrong with the token (RFC 6750)",
+            "required": true,
+            "schema": { "type": "string" },
+            "example": "Bearer realm=\"warren\"",
         },
         "IdempotencyReplayed": {
             "description": "Sent where this is the answer to an earlier request with the same Idempotency-Key",

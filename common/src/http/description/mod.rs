@@ -1,8 +1,8 @@
 //! What a service says of its own HTTP interface: OpenAPI 3.1, at `/openapi.json`.
 //!
 //! The endpoints describe what is theirs, where they are written (`#[utoipa::path]`). What the extractors and the
-//! server of this room add to each of them is added here ([`answers`]): who takes a [`JsonBody`](super::JsonBody)
-//! may answer 415, whether or not its author thought of it. [`check`] is what holds the description to the truth.
+//! server of this room add to each of them is added here (`answers`): who takes a [`JsonBody`](super::JsonBody)
+//! may answer 415, whether or not its author thought of it. `check` is what holds the description to the truth.
 
 mod answers;
 mod check;
@@ -55,7 +55,7 @@ impl Description {
 #[into_params(parameter_in = Header)]
 pub struct IdempotencyKeyParam {
     /// Names the operation, so that it is carried out once however often it is sent. The same key and body (to the
-    /// byte) get the stored answer for 24 hours; valid for one method and path.
+    /// byte) get the stored answer for 24 hours; valid for one caller, method and path.
     #[param(
         rename = "Idempotency-Key",
         value_type = String,

@@ -80,7 +80,7 @@ impl Connection {
     }
 
     /// Goes on after the poller has told that it can. Returns how the request ended, if it did.
-    pub fn go_on(&mut self, expected: &Expected, buffer: &mut [u8]) -> Option<End> {
+    pub fn go_on(&mut self, expected: &Expected, buffer: &mut [u8], ends: bool) -> Option<End> {
         if let Some(end) = self.write() {
             return Some(end);
         }
@@ -91,7 +91,7 @@ impl Connection {
                     if let Some(end) = self.take(&buffer[..count], expected) {
                         return Some(end);
                     }
-                    if count < buffer.len() {
+                    if count < buffer.len() && !ends {
                         return None;
                     }
                 }

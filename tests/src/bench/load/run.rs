@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, End};
 use super::{Job, Outcome};
 use crate::bench::histogram::Histogram;
-use crate::bench::poller::Poller;
+use crate::bench::poller::{Poller, Ready};
 use crate::bench::usage::processor_nanos;
 
 /// Between two attempts at a connection that could not be made.
@@ -27,13 +27,14 @@ struct Load<'a> {
     job: &'a Job,
     poller: Poller,
     connections: Vec<Connection>,
-    /// Those that wait for something to do.
-    idle: Vec<usize>,
+    /// Those that wait for something to do. They take turns: a server may refuse one that is opened and says nothing.
+    idle: VecDeque<usize>,
     /// Those without a connection.
     down: Vec<usize>,
     next_attempt: Instant,
-    /// Requests begun so far.
+    /// Requests begun so far, and those that have ended in whatever way.
     begun: u64,
+    ended: u64,
     is_sending: bool,
     is_measuring: bool,
     histogram: Histogram,
@@ -48,10 +49,11 @@ impl<'a> Load<'a> {
             job,
             poller: Poller::new()?,
             connections: (0..job.connections).map(|_| Connection::new(&job.request)).collect(),
-            idle: Vec::new(),
+            idle: VecDeque::new(),
             down: (0..job.connections).collect(),
             next_attempt: Instant::now(),
             begun: 0,
+            ended: 0,
             is_sending: true,
             is_measuring: false,
             histogram: Histogram::new(),
@@ -64,7 +66,7 @@ impl<'a> Load<'a> {
     fn connect_all(&mut self) {
         for key in std::mem::take(&mut self.down) {
             match self.connections[key].connect(self.job.address, &self.poller, key) {
-                Ok(()) => self.idle.push(key),
+                Ok(()) => self.idle.push_back(key),
                 Err(error) => {
                     self.fail(format!("cannot connect: {}", error.kind()));
                     self.down.push(key);
@@ -77,7 +79,7 @@ impl<'a> Load<'a> {
     fn go(&mut self) -> io::Result<()> {
         let begin = Instant::now();
         let measured_from = begin + self.job.warm_up;
-        let measured_to = measured_from + self.job.time;
+        let mut measured_to = measured_from + self.job.time;
         let mut really_from = measured_from;
         let mut processor_before = None;
         let mut buffer = vec![0; 256 * 1024];
@@ -85,12 +87,16 @@ impl<'a> Load<'a> {
 
         loop {
             let now = Instant::now();
-            if self.is_sending && !self.is_measuring && now >= measured_from {
+            // A thousand connections on a busy machine may take longer to warm up: each gets an answer first.
+            let is_warm =
+                self.ended >= self.connections.len() as u64 || now >= measured_from + self.job.patience;
+            if self.is_sending && !self.is_measuring && now >= measured_from && is_warm {
                 self.is_measuring = true;
                 really_from = now;
+                measured_to = now + self.job.time;
                 processor_before = processor_nanos(&self.job.watched).ok();
             }
-            if self.is_sending && now >= measured_to {
+            if self.is_measuring && now >= measured_to {
                 (self.is_sending, self.is_measuring) = (false, false);
                 self.seconds = (now - really_from).as_secs_f64();
                 let after = processor_nanos(&self.job.watched).ok();
@@ -102,7 +108,8 @@ impl<'a> Load<'a> {
             }
 
             let mut wake_at = match (self.is_sending, self.is_measuring) {
-                (true, false) => measured_from,
+                (true, false) if now < measured_from => measured_from,
+                (true, false) => measured_from + self.job.patience,
                 (true, true) => measured_to,
                 (false, _) => measured_to + self.job.patience,
             };
@@ -120,8 +127,8 @@ impl<'a> Load<'a> {
 
             ready.clear();
             self.poller.wait(Some(wake_at.saturating_duration_since(Instant::now())), &mut ready)?;
-            for &key in &ready {
-                let end = self.connections[key].go_on(&self.job.expected, &mut buffer);
+            for &Ready { key, ends } in &ready {
+                let end = self.connections[key].go_on(&self.job.expected, &mut buffer, ends);
                 self.ended(key, end);
             }
         }
@@ -141,7 +148,7 @@ impl<'a> Load<'a> {
                 return Some(due);
             }
             // All are busy: it is sent when one is free, and has waited since it was due.
-            let key = self.idle.pop()?;
+            let key = self.idle.pop_front()?;
             self.begin(key, due);
         }
     }
@@ -166,6 +173,7 @@ impl<'a> Load<'a> {
             }
             return;
         };
+        self.ended += 1;
         let begun = connection.begun.take();
         let is_connected = connection.is_connected();
         match end {
@@ -184,7 +192,7 @@ impl<'a> Load<'a> {
         } else if self.is_sending && self.job.rate.is_none() {
             self.begin(key, Instant::now());
         } else {
-            self.idle.push(key);
+            self.idle.push_back(key);
         }
     }
 

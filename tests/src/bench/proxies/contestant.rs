@@ -88,7 +88,9 @@ impl Contestant {
     ) -> io::Result<(Process, SocketAddr)> {
         let port = ports::free();
         let command = match self {
-            Self::WarrenPlain => gateway(port, upstream, cores, &[("AUTH", "open"), ("RATE_LIMIT", "off")])?,
+            Self::WarrenPlain => {
+                gateway(port, upstream, cores, folder, &[("AUTH", "open"), ("RATE_LIMIT", "off")])?
+            }
             Self::WarrenPolicies => {
                 let policies = [
                     ("AUTH", "required"),
@@ -96,7 +98,7 @@ impl Contestant {
                     ("RATE_LIMIT", "1000000000/1"),
                     ("CORS_ORIGINS", ORIGIN),
                 ];
-                gateway(port, upstream, cores, &policies)?
+                gateway(port, upstream, cores, folder, &policies)?
             }
             Self::Nginx | Self::NginxUnbuffered => {
                 let buffers = self == Self::Nginx;
@@ -127,7 +129,40 @@ impl Contestant {
     }
 }
 
-fn gateway(port: u16, upstream: u16, cores: Cores, policies: &[(&str, &str)]) -> io::Result<Command> {
+/// The routes take bodies as large as the load has them; the bounds are such that nothing is refused.
+const SETTINGS: &str = r#"
+[limits]
+in_flight = 8192
+
+[upstreams.users]
+in_flight = 8192
+
+[upstreams.orders]
+in_flight = 8192
+
+[[routes]]
+path = "/api/users"
+target = "/users"
+upstream = "users"
+body_bytes = "2 MiB"
+
+[[routes]]
+path = "/api/orders"
+target = "/orders"
+upstream = "orders"
+body_bytes = "2 MiB"
+"#;
+
+fn gateway(
+    port: u16,
+    upstream: u16,
+    cores: Cores,
+    folder: &Path,
+    policies: &[(&str, &str)],
+) -> io::Result<Command> {
+    fs::create_dir_all(folder)?;
+    let settings = folder.join("gateway.toml");
+    fs::write(&settings, SETTINGS)?;
     let upstream = format!("http://127.0.0.1:{upstream}");
     let mut command = process::command(env::current_exe()?, cores.proxy)?;
     command.arg("gateway");
@@ -135,8 +170,8 @@ fn gateway(port: u16, upstream: u16, cores: Cores, policies: &[(&str, &str)]) ->
     command.env("HOST", "127.0.0.1").env("PORT", port.to_string());
     command.env("ADMIN_HOST", "127.0.0.1").env("ADMIN_PORT", ports::free().to_string());
     command.env("USER_URL", &upstream).env("ORDER_URL", &upstream);
-    // One thread for the traffic, as the others have. Nothing is to be refused, whatever the bounds.
-    command.env("HTTP_WORKERS", "1").env("GATEWAY_IN_FLIGHT", "8192");
+    // One thread for the traffic, as the others have.
+    command.env("HTTP_WORKERS", "1").env("GATEWAY_CONFIG", settings);
     command.env("RUST_LOG", "info");
     Ok(command)
 }

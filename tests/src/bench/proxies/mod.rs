@@ -22,6 +22,7 @@ use tokio::time::sleep;
 use super::cores::Cores;
 use super::load::{self, Job, Outcome};
 use super::process::{self, Process};
+use super::say;
 use super::usage::{family, peak_memory_kib};
 use super::{table, token};
 use crate::harness::Folder;
@@ -85,17 +86,20 @@ impl Comparison {
                         report.miss(contestant, scenario, "not installed".to_owned());
                         continue;
                     }
-                    let say = |figures: &str| {
+                    let tell = |figures: &str| {
                         let (of, scenario, contestant) = (self.rounds, scenario.name, contestant.name());
-                        eprintln!("round {} of {of}: {scenario:<28}  {contestant:<20}  {figures}", round + 1);
+                        say(format_args!(
+                            "round {} of {of}: {scenario:<28}  {contestant:<20}  {figures}",
+                            round + 1
+                        ));
                     };
                     match arena.run(contestant, scenario, self.warm_up, self.time).await {
                         Ok(run) => {
-                            say(&in_short(&run.outcome));
+                            tell(&in_short(&run.outcome));
                             report.add(contestant, scenario, run);
                         }
                         Err(error) => {
-                            say(&error.to_string());
+                            tell(&error.to_string());
                             report.miss(contestant, scenario, error.to_string());
                         }
                     }

@@ -82,6 +82,7 @@ impl Cell {
             ratio(rate),
             text(self.typical(cost).map(|nanos| nanos / 1000.0), short),
             ratio(cost),
+            text(self.typical(busy), |share| format!("{:.0} %", share * 100.0)),
             percentile(|run| run.outcome.p50),
             percentile(|run| run.outcome.p99),
             percentile(|run| run.outcome.p999),
@@ -118,6 +119,11 @@ fn cost(run: &Run) -> Option<f64> {
     run.outcome.cost()
 }
 
+/// The share of the time that its core worked. Far below 1, requests/s tell how fast the load is, not the proxy.
+fn busy(run: &Run) -> Option<f64> {
+    Some(run.outcome.cost()? * run.outcome.rate()? / 1e9)
+}
+
 fn served(run: &Run, figure: f64) -> Option<f64> {
     (run.outcome.served > 0).then_some(figure)
 }
@@ -130,6 +136,7 @@ impl fmt::Display for Report<'_> {
             "of nginx'",
             "CPU µs/request",
             "of nginx'",
+            "core busy",
             "p50",
             "p99",
             "p99.9",

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::load::Outcome;
+use super::say;
 use super::table::{Table, short, thousands, time};
 use crate::rabbit::Server;
 use running::Running;
@@ -36,18 +37,22 @@ impl Exercise {
     ///
     /// There is no RabbitMQ, or something did not start or did not answer.
     pub async fn run(&self, folder: &Path) -> Result<(Server, String), Box<dyn Error>> {
-        eprintln!("system: starting a private RabbitMQ and the services");
+        say("system: starting a private RabbitMQ and the services");
         let mut system = Running::start(&env::current_exe()?, folder).await?;
         let mut table = Table::new(["", "per second", "p50", "p99", "p99.9", "slowest", "failed"]);
 
+        let mut troubles = String::new();
         let mut add = |what: &str, outcome: &Outcome| {
-            eprintln!("system: {what}: {}/s", outcome.rate().map_or("0".to_owned(), thousands));
+            say(format_args!("system: {what}: {}/s", outcome.rate().map_or("0".to_owned(), thousands)));
             let times =
                 [outcome.p50, outcome.p99, outcome.p999, outcome.slowest].map(|nanos| time(nanos as f64));
             let mut row = vec![what.to_owned(), outcome.rate().map_or("–".to_owned(), thousands)];
             row.extend(times);
             row.push(thousands(outcome.failures() as f64));
             table.row(row);
+            for (trouble, count) in &outcome.failed {
+                troubles += &format!("- {what}: {trouble} ({} times)\n", thousands(*count as f64));
+            }
         };
         for (what, has_key) in [
             ("durable orders through the gateway, 64 connections", false),
@@ -64,7 +69,7 @@ impl Exercise {
         let mut second = Table::new(["the broker was away, and is back", "events", "took", "per second"]);
         let mut add = |what: &str, events: u64, took: Duration| {
             let seconds = took.as_secs_f64();
-            eprintln!("system: {what}: {} events in {seconds:.2} s", thousands(events as f64));
+            say(format_args!("system: {what}: {} events in {seconds:.2} s", thousands(events as f64)));
             let rate = thousands(events as f64 / seconds);
             second.row([what.to_owned(), thousands(events as f64), format!("{} s", short(seconds)), rate]);
         };
@@ -74,8 +79,9 @@ impl Exercise {
         let ratio = backlog.bare.as_secs_f64() / backlog.drained.as_secs_f64();
 
         let server = system.server.clone();
-        let report =
-            format!("{table}\n{second}\nThe outbox drains at {ratio:.2} of the bare publisher's speed.\n");
+        let report = format!(
+            "{table}{troubles}\n{second}\nThe outbox drains at {ratio:.2} of the bare publisher's speed.\n"
+        );
         Ok((server, report))
     }
 }
