@@ -73,6 +73,18 @@ fn actix_web_is_named_only_where_http_is_spoken() {
 }
 
 #[test]
+fn the_gateway_writes_its_bytes_itself() {
+    const ALLOWED: [&str; 1] = ["common/src/http/client.rs"];
+    let everywhere = named(&["actix_web", "actix_http", "awc"], ["gateway/src"], |_| true);
+    assert_eq!(everywhere, [""; 0], "actix-web in the gateway, whose admin port is common's");
+
+    let services = ["common/src", "users/src", "orders/src", "gateway/src"];
+    let elsewhere = named(&["hyper", "hyper_util"], services, |file| !ALLOWED.contains(&file));
+    assert_eq!(elsewhere, [""; 0], "hyper outside the one client");
+    assert_ne!(named(&["hyper_util"], services, |_| true), [""; 0], "it is named somewhere");
+}
+
+#[test]
 fn a_domain_names_nothing_of_the_outside() {
     // With their tests: what is pure is tested without help.
     assert_eq!(
@@ -146,7 +158,9 @@ fn forbidden_dependencies(metadata: &Value) -> Vec<String> {
                 (_, "users" | "orders" | "gateway" | "warren") => false,
                 ("common", "lapin") => true,
                 (_, "lapin") => package_name == "warren" && is_dev,
+                ("gateway", "actix-web") => is_dev,
                 ("warren", "actix-web") => false,
+                ("users" | "orders" | "gateway", "hyper" | "hyper-util") => is_dev,
                 _ => true,
             };
             if !allowed {
@@ -258,6 +272,8 @@ fn every_forbidden_dependency_is_found_of_whatever_kind() {
         ("orders", "lapin", json!("dev")),
         ("warren", "lapin", json!(null)),
         ("warren", "actix-web", json!("dev")),
+        ("gateway", "actix-web", json!(null)),
+        ("gateway", "hyper", json!(null)),
     ] {
         assert_eq!(
             forbidden_dependencies(&package(name, dependency, kind)).len(),
@@ -270,7 +286,8 @@ fn every_forbidden_dependency_is_found_of_whatever_kind() {
         ("common", "lapin", json!(null)),
         ("warren", "lapin", json!("dev")),
         ("warren", "users", json!(null)),
-        ("gateway", "actix-web", json!(null)),
+        ("users", "actix-web", json!(null)),
+        ("gateway", "hyper", json!("dev")),
     ] {
         assert_eq!(
             forbidden_dependencies(&package(name, dependency, kind)),

@@ -6,7 +6,14 @@ mod support;
 
 mod four_curls;
 
+mod auth_required;
+mod key_rotation;
+mod openapi;
+mod rate_limit;
+mod reload;
+
 mod bad_requests;
+mod deadlines;
 mod idempotency;
 mod internal;
 mod logins;
@@ -25,6 +32,7 @@ mod late_broker;
 
 mod actor_faults;
 mod disk_full;
+mod new_address;
 mod services_killed;
 mod sigterm;
 mod start_and_idle;

@@ -2,7 +2,7 @@ use std::{error::Error, fmt, time::Duration};
 
 use ::http::{
     Request, StatusCode,
-    header::{ACCEPT, HOST},
+    header::{ACCEPT, CACHE_CONTROL, HOST, HeaderMap},
     request::Builder,
 };
 use bytes::{Bytes, BytesMut};
@@ -12,6 +12,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 
+use super::deadline::TIMEOUT_MS;
 use crate::telemetry::trace::{Origin, REQUEST_ID, TRACEPARENT};
 
 /// Longest answer that is read, in bytes.
@@ -45,6 +46,8 @@ pub struct ClientResponse {
     pub status: StatusCode,
     /// Its body.
     pub body: Bytes,
+    /// How long it may be kept (`Cache-Control: max-age`), where it says so.
+    pub max_age: Option<Duration>,
 }
 
 impl Client {
@@ -61,7 +64,7 @@ impl Client {
         Self(client)
     }
 
-    /// Gets `url` on behalf of `origin`, which goes with it.
+    /// Gets `url` on behalf of `origin`, which goes with it, and so does how long the answer is waited for.
     ///
     /// Whatever the answer's status is, it is an answer. It is never asked for twice, except where the
     /// connection turned out to be closed before the first byte was sent.
@@ -102,6 +105,7 @@ impl Client {
             .header(ACCEPT, "application/json")
             .header(REQUEST_ID, origin.request_id.as_str())
             .header(TRACEPARENT, origin.traceparent.child().to_string())
+            .header(TIMEOUT_MS, deadline.as_millis().to_string())
             .body(Empty::new())
             .map_err(|error| ClientError(Failure::Url(error)))?;
         tokio::time::timeout(deadline, self.exchange(request))
@@ -122,8 +126,14 @@ impl Client {
                 body.extend_from_slice(&data);
             }
         }
-        Ok(ClientResponse { status: head.status, body: body.freeze() })
+        Ok(ClientResponse { status: head.status, body: body.freeze(), max_age: max_age(&head.headers) })
     }
+}
+
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let directives = headers.get(CACHE_CONTROL)?.to_str().ok()?.split(',');
+    let seconds = directives.filter_map(|directive| directive.trim().strip_prefix("max-age=")?.parse().ok());
+    seconds.min().map(Duration::from_secs)
 }
 
 /// Why there is no answer.

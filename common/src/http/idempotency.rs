@@ -7,7 +7,7 @@ use std::{
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Caller, Problem};
+use super::{Caller, Deadline, Problem};
 use crate::store::{
     Command, Fingerprint, IdempotencyKey, IdempotentWrite, Once, Recall, Recalled, RepositoryHandle,
 };
@@ -100,6 +100,7 @@ impl KeyedWrites {
             }
         }
         let command = command().await?;
+        Deadline::of(request).check()?;
         let write = IdempotentWrite { key: operation, retention: self.retention, command };
         match self.repository.write(write).await.map_err(Problem::not_written)? {
             Once::Done(outcome) => Ok(Carried { outcome, replayed: false }),

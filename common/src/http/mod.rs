@@ -13,6 +13,7 @@ mod server;
 mod drain;
 mod tracking;
 
+mod deadline;
 mod origin;
 mod problem;
 
@@ -42,6 +43,7 @@ pub use actix_web::http::StatusCode;
 pub use caller::{Caller, ROLE, SUBJECT};
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
+pub use deadline::Deadline;
 pub use drain::{Drain, OpenConnection};
 mod description;
 

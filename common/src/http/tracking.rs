@@ -16,7 +16,7 @@ use actix_web::{
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
-use super::{HttpMetrics, Problem, RouteLabel, drain::Drain, origin::accept_or_make};
+use super::{Deadline, HttpMetrics, Problem, RouteLabel, drain::Drain, origin::accept_or_make};
 use crate::telemetry::{
     log::panic_message,
     trace::{Origin, REQUEST_ID},
@@ -26,7 +26,7 @@ use crate::telemetry::{
 #[derive(Clone, Copy, Debug)]
 pub struct Untouched;
 
-/// What every request gets: an origin, an access line, metrics, a problem that names its id where it fails, and
+/// What every request gets: an origin, a deadline, an access line, metrics, a problem that names its id where it fails, and
 /// `Connection: close` while the server drains.
 #[derive(Clone)]
 pub(super) struct Tracking {
@@ -75,10 +75,16 @@ where
         self.tracking.drain.request();
         let origin = accept_or_make(request.headers());
         request.extensions_mut().insert(origin.clone());
+        let deadline = Deadline::read(request.headers(), started);
+        request.extensions_mut().insert(deadline);
         let method = request.method().clone();
         let (service, tracking) = (self.service.clone(), self.tracking.clone());
         Box::pin(async move {
-            let answer = AssertUnwindSafe(async move { service.call(request).await }).catch_unwind().await;
+            let answer = AssertUnwindSafe(async move {
+                deadline.check()?;
+                service.call(request).await
+            });
+            let answer = answer.catch_unwind().await;
             let failure = match answer {
                 Ok(Ok(response)) => {
                     let mut response = with_problem(response, &origin);

@@ -35,12 +35,13 @@ pub struct KeysSource {
     pub bases: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The path of its document there.
     pub path: String,
-    /// The pause between two questions when nothing is amiss.
+    /// The longest pause between two questions; shorter where the answer says that it may not be kept for so long.
     pub every: Duration,
 }
 
 impl KeysSource {
-    /// Asks every minute. A service must publish a key for longer than that before it signs by it.
+    /// Asks every minute, or as often as the answer says that it has to be asked for again. A service must publish a key
+    /// for longer than that before it signs by it.
     pub fn new(bases: impl Fn() -> Vec<String> + Send + Sync + 'static, path: impl Into<String>) -> Self {
         Self { bases: Arc::new(bases), path: path.into(), every: Duration::from_secs(60) }
     }
@@ -104,9 +105,9 @@ async fn ask_for_ever(source: KeysSource, keys: Keys, heard: Rc<RefCell<Heard>>)
 }
 
 /// Writes down what was heard, and returns how long to wait before the next question.
-fn note(source: &KeysSource, keys: &Keys, heard: &mut Heard, answer: Result<KeySet, String>) -> Duration {
+fn note(source: &KeysSource, keys: &Keys, heard: &mut Heard, answer: Result<Fresh, String>) -> Duration {
     match answer {
-        Ok(set) => {
+        Ok(Fresh { set, max_age }) => {
             let before = keys.kids();
             keys.publish(set);
             let now = keys.kids();
@@ -114,7 +115,7 @@ fn note(source: &KeysSource, keys: &Keys, heard: &mut Heard, answer: Result<KeyS
                 log::info!("event=auth_keys kids={:?}", now.join(","));
             }
             *heard = Heard { last_success: Some(Instant::now()), ..Heard::default() };
-            source.every
+            max_age.map_or(source.every, |max_age| max_age.clamp(LEAST, source.every))
         }
         Err(failure) => {
             if heard.last_failure.as_ref() != Some(&failure) {
@@ -132,14 +133,21 @@ fn note(source: &KeysSource, keys: &Keys, heard: &mut Heard, answer: Result<KeyS
     }
 }
 
+/// Keys that were just heard.
+struct Fresh {
+    set: KeySet,
+    /// For how long they may be kept without another look.
+    max_age: Option<Duration>,
+}
+
 /// Asks one address after the other until one has keys.
-async fn fetch(client: &Client, source: &KeysSource) -> Result<KeySet, String> {
+async fn fetch(client: &Client, source: &KeysSource) -> Result<Fresh, String> {
     let mut failure = "no address is known".to_owned();
     for base in (source.bases)() {
         let url = format!("{}{}", base.trim_end_matches('/'), source.path);
         failure = match client.get(&url, &Origin::fresh(), DEADLINE).await {
             Ok(answer) if answer.status.is_success() => match KeySet::parse(&answer.body) {
-                Ok(set) => return Ok(set),
+                Ok(set) => return Ok(Fresh { set, max_age: answer.max_age }),
                 Err(error) => format!("{url}: {error}"),
             },
             Ok(answer) => format!("{url}: status {}", answer.status.as_u16()),

@@ -11,7 +11,7 @@
 //! - *Sends*: `GET /.well-known/jwks.json` to the service that signs.
 //! - *When it fails*: the guards go on with the keys that there are; the next generation asks at once.
 //!
-//! Keys are asked for at the start, until there are some; every minute after that; and soon, but at most once a
+//! Keys are asked for at the start, until there are some; every minute after that, or when they may be kept no longer; and soon, but at most once a
 //! second, when a token names a key that is not known. Such a token is refused nevertheless, without a wait: the
 //! service that signs publishes a key well before it signs by it, so a new key is known here before the first token
 //! that needs it. Only while there are no keys at all is nobody refused for it: then nobody knows who is who, and

@@ -22,7 +22,7 @@ use actix::{Actor, Context, Handler, Message, MessageResult, ResponseFuture};
 use common::{
     backoff::Backoff,
     config::Environment,
-    http::{Client, ClientConfig, ClientError, ClientResponse},
+    http::{Client, ClientConfig, ClientError, ClientResponse, Deadline},
     supervision::Observe,
     telemetry::trace::Origin,
 };
@@ -101,6 +101,8 @@ pub struct CheckCustomer {
     pub id: CustomerId,
     /// The request that asks for it.
     pub origin: Origin,
+    /// When that one no longer waits.
+    pub deadline: Deadline,
 }
 
 /// The users service gave no answer, so nobody knows.
@@ -121,12 +123,13 @@ impl std::error::Error for CustomersUnavailable {}
 impl Handler<CheckCustomer> for Customers {
     type Result = ResponseFuture<Result<bool, CustomersUnavailable>>;
 
-    fn handle(&mut self, CheckCustomer { id, origin }: CheckCustomer, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, question: CheckCustomer, _: &mut Self::Context) -> Self::Result {
         let (client, config) = (self.client.clone(), self.config.clone());
         let breaker = self.breaker.clone();
         Box::pin(async move {
-            let checked = check(&client, &config, &breaker, &id, &origin);
-            let in_time = tokio::time::timeout(config.deadline, checked).await;
+            let left = question.deadline.within(config.deadline);
+            let checked = check(&client, &config, &breaker, &question);
+            let in_time = tokio::time::timeout(left, checked).await;
             in_time.unwrap_or(Err(CustomersUnavailable { retry_after: config.breaker.open_for }))
         })
     }
@@ -136,8 +139,7 @@ async fn check(
     client: &Client,
     config: &CustomersConfig,
     breaker: &RefCell<Breaker>,
-    id: &CustomerId,
-    origin: &Origin,
+    CheckCustomer { id, origin, deadline }: &CheckCustomer,
 ) -> Result<bool, CustomersUnavailable> {
     let url = format!("{}/users/{}", config.url, id.as_str());
     for attempt in 0..config.attempts {
@@ -147,7 +149,7 @@ async fn check(
         let admitted = breaker.borrow_mut().admit(Instant::now());
         admitted.map_err(|retry_after| CustomersUnavailable { retry_after })?;
         let settle = Settle { breaker, settled: false };
-        let answer = client.get(&url, origin, config.attempt).await;
+        let answer = client.get(&url, origin, deadline.within(config.attempt)).await;
         match known(answer) {
             Ok(known) => {
                 settle.succeeded();

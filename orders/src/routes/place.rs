@@ -1,6 +1,6 @@
 use actix_web::{HttpRequest, HttpResponse, http::header::LOCATION, web};
 use common::{
-    http::{Caller, Carried, Fields, IdempotencyKeyParam, JsonBody, Problem, RequestOrigin},
+    http::{Caller, Carried, Deadline, Fields, IdempotencyKeyParam, JsonBody, Problem, RequestOrigin},
     store::Fingerprint,
     telemetry::trace::Origin,
 };
@@ -61,7 +61,7 @@ pub(super) async fn place(
     let fingerprint = async |_: &_| Ok(Fingerprint::of(&body.raw));
     let command = async || {
         let origin = Origin::from(origin);
-        let customer = existing(&app, &user_id, origin.clone()).await?;
+        let customer = existing(&app, &user_id, origin.clone(), Deadline::of(&request)).await?;
         Ok(PlaceOrder { id: OrderId::fresh(), customer, items, origin })
     };
     let placed: Carried<Order> = app.writes.carry_out(&request, fingerprint, command).await?;
@@ -95,9 +95,14 @@ fn parse(Placement { user_id, items }: Placement) -> Result<(String, Items), Pro
 }
 
 /// Returns the customer, once the users service has said that it exists.
-async fn existing(app: &App, user_id: &str, origin: Origin) -> Result<CustomerId, Problem> {
+async fn existing(
+    app: &App,
+    user_id: &str,
+    origin: Origin,
+    deadline: Deadline,
+) -> Result<CustomerId, Problem> {
     let id = CustomerId::parse(user_id).ok_or_else(invalid_user)?;
-    let check = CheckCustomer { id: id.clone(), origin };
+    let check = CheckCustomer { id: id.clone(), origin, deadline };
     if app.customers.ask(check, app.customers_deadline).await?? { Ok(id) } else { Err(invalid_user()) }
 }
 

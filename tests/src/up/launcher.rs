@@ -117,7 +117,7 @@ impl Running {
         let keeper = |service: Service| Keeper {
             service,
             warren: warren.clone(),
-            environment: vec![
+            environment: [
                 ("HOST", host.to_string()),
                 ("PORT", options.port(service).to_string()),
                 ("ADMIN_PORT", options.admin_port.to_string()),
@@ -126,7 +126,10 @@ impl Running {
                 ("ORDER_URL", format!("http://127.0.0.1:{}", options.orders_port)),
                 ("DATA_DIR", data.join(service.name()).display().to_string()),
                 ("DEMO_DATA", env::var("DEMO_DATA").unwrap_or_else(|_| "true".into())),
-            ],
+            ]
+            .into_iter()
+            .chain(policies())
+            .collect(),
             screen,
             ends: Arc::clone(&ends[service as usize]),
             misconfigured: misconfigured.clone(),
@@ -149,6 +152,25 @@ impl Running {
         let (drain_services, [users, orders]) = self.services;
         drain_services.send_replace(true);
         let _ = join(users, orders).await;
+    }
+}
+
+/// What the gateway asks of its clients where nobody says: next to nothing, so that there is something to try at once.
+/// A file of somebody's own is somebody's word.
+fn policies() -> Vec<(&'static str, String)> {
+    let defaults = [("AUTH", "open"), ("RATE_LIMIT", "100000/1")];
+    let is_said = |name| env::var(name).is_ok_and(|value| !value.trim().is_empty());
+    let unsaid = defaults.into_iter().filter(|(name, _)| !is_said("GATEWAY_CONFIG") && !is_said(name));
+    unsaid.map(|(name, value)| (name, value.to_owned())).collect()
+}
+
+/// What a client needs to know of them, in a line.
+fn admission() -> &'static str {
+    match policies().iter().any(|(name, _)| *name == "AUTH") {
+        true => {
+            "auth     open: everybody may do everything without a token; AUTH=required in the environment changes that"
+        }
+        false => "auth     as AUTH or GATEWAY_CONFIG says; POST /api/users/sessions gives a token",
     }
 }
 
@@ -255,6 +277,8 @@ gateway  http://localhost:{gateway_port}, the only public entry
 users    http://localhost:{users_port}, internal
 orders   http://localhost:{orders_port}, internal
 actors   http://localhost:{admin_port}/actors, internal, as on each service
+API      http://localhost:{gateway_port}/api/docs/
+{admission}
 
   curl -X POST {api}/orders {json} -d '{{"userId":"u1","items":["book"]}}'
   curl {api}/users/u1
@@ -265,6 +289,7 @@ Ctrl-C ends it. Its data is in {data}.
 
 "#,
         data = options.data.display(),
+        admission = admission(),
     );
     screen.show(&text);
 }

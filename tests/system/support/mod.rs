@@ -29,10 +29,13 @@ mod cable;
 pub use cable::Cable;
 
 mod small_disk;
-pub use small_disk::{SmallDisk, can_mount, limit_files, wrapped};
+pub use small_disk::{SmallDisk, can_mount, limit_files, with_names, wrapped};
 
 mod chance;
 pub use chance::seeded;
+
+mod sessions;
+pub use sessions::Session;
 
 mod registered;
 pub use registered::queues_are_registered;

@@ -12,8 +12,8 @@ use warren::service::Service;
 
 use super::{WARREN, system_of};
 
-/// Stands in for the binary. Where told to, it mounts a small disk on the data folder, in a mount namespace of its own
-/// that ends with the process, so that nothing is left behind; and it bounds the size of files. A write beyond that bound
+/// Stands in for the binary. Where told to, it mounts a small disk on the data folder, or names of ours over the machine's,
+/// in a mount namespace of its own that ends with the process, so that nothing is left behind; and it bounds the size of files. A write beyond that bound
 /// shall fail like any other instead of ending the process.
 const WRAPPER: &str = r#"#!/bin/sh
 trap '' XFSZ
@@ -22,6 +22,11 @@ trap '' XFSZ
     mkdir -p "$DATA_DIR"
     exec unshare --mount --map-root-user sh -c '
         mount -t tmpfs -o size="$WARREN_DISK_SIZE" warren "$DATA_DIR" && exec "$0" "$@"
+    ' "$WARREN" "$@"
+}
+[ -z "$WARREN_NAMES" ] || {
+    exec unshare --mount --map-root-user sh -c '
+        mount --bind "$WARREN_NAMES" /etc/hosts && exec "$0" "$@"
     ' "$WARREN" "$@"
 }
 exec "$WARREN" "$@"
@@ -33,6 +38,11 @@ pub fn wrapped(folder: &Folder) -> Setup {
     fs::write(&wrapper, WRAPPER).expect("the test's folder can be written");
     fs::set_permissions(&wrapper, Permissions::from_mode(0o755)).expect("it is ours");
     system_of(&wrapper).env_of_all("WARREN", WARREN)
+}
+
+/// A system for whose processes names lead where the file `names` says, which is like `/etc/hosts` and may change.
+pub fn with_names(folder: &Folder, names: &Path) -> Setup {
+    wrapped(folder).env_of_all("WARREN_NAMES", names.to_str().expect("a path of ASCII"))
 }
 
 /// Whether this machine lets us mount a disk in a namespace of our own.

@@ -22,6 +22,12 @@ impl KeySchedule {
         Self { signs_for_s, ahead_s: (signs_for_s / 2).min(120), stays_s: token_s.saturating_add(GRACE_S) }
     }
 
+    /// How long the published keys may be kept: half the time that a key is published before it signs, so that one answer
+    /// may be lost.
+    pub fn max_age_s(self) -> u64 {
+        (self.ahead_s / 2).max(1)
+    }
+
     /// Returns from when a new key is to sign where it is time to make one; `newest` is when the newest one starts to.
     /// The very first signs at once: no token is out that anybody could hold against it.
     pub fn new_key(self, newest: Option<u64>, now: u64) -> Option<u64> {
@@ -66,6 +72,7 @@ mod tests {
     #[test]
     fn the_first_key_signs_at_once_and_later_ones_only_when_everybody_can_know_them() {
         assert_eq!(KeySchedule::new(DAY, HOUR), SCHEDULE);
+        assert_eq!((SCHEDULE.max_age_s(), KeySchedule::new(8, HOUR).max_age_s()), (60, 2));
         assert_eq!(SCHEDULE.new_key(None, 1000), Some(1000));
         assert_eq!(SCHEDULE.new_key(Some(1000), 1000 + DAY - 121), None);
         assert_eq!(SCHEDULE.new_key(Some(1000), 1000 + DAY - 120), Some(1000 + DAY));

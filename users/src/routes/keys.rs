@@ -25,6 +25,6 @@ pub(super) async fn keys(app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let document = app.keyring.document().ok_or_else(no_signing_key)?;
     Ok(HttpResponse::Ok()
         .content_type(ContentType::json())
-        .insert_header((CACHE_CONTROL, "public, max-age=60"))
+        .insert_header((CACHE_CONTROL, format!("public, max-age={}", app.keys_max_age.as_secs())))
         .body(document))
 }

@@ -33,6 +33,8 @@ pub struct App {
     pub passwords: Handle<Passwords>,
     /// What tokens are signed by.
     pub keyring: Keyring,
+    /// How long whoever verifies may keep the keys.
+    pub keys_max_age: Duration,
     /// What tokens say of who writes them.
     pub issuer: Issuer,
     /// How long a password may wait for its hash.

@@ -61,6 +61,7 @@ pub(crate) fn build(config: UsersConfig, mut foundation: Foundation) -> Result<S
         writes: KeyedWrites::new(foundation.repository.clone(), store.idempotency_retention),
         passwords,
         keyring,
+        keys_max_age: Duration::from_secs(config.keys.max_age_s()),
         issuer: config.issuer,
         hash_deadline: HASH_DEADLINE,
     });

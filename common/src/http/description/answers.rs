@@ -26,10 +26,15 @@ impl<'a> Refusal<'a> {
     }
 }
 
-/// Of every endpoint: see `store_problem` and `Problem::internal`.
-const ALWAYS: [Refusal<'static>; 2] = [
+/// Of every endpoint: see `store_problem`, `Problem::internal` and `Deadline`.
+const ALWAYS: [Refusal<'static>; 3] = [
     Refusal::new(500, "internal server error", ""),
     Refusal::new(503, "restarting", "repository is restarting"),
+    Refusal::new(
+        503,
+        "too late",
+        "the time for this request was over before its work began; nothing was changed",
+    ),
 ];
 
 /// Of what takes a `JsonBody`.
