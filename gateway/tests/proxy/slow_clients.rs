@@ -158,17 +158,19 @@ fn slow_uploads_do_not_take_the_places_of_quick_requests() {
 
         third.assert_problem(503, "too busy");
         assert_eq!(third.head.get("retry-after"), Some("1"));
+        // Over one connection, since another worker may still be about to free the place of the one before.
+        let mut client = gateway.connect();
         for _ in 0..5 {
-            assert_eq!(gateway.ask("GET /api/users HTTP/1.1").status, 200);
+            assert_eq!(client.ask(&request("GET /api/users HTTP/1.1")).status, 200);
             let quick = "POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none";
-            assert_eq!(gateway.connect().ask(quick).status, 200, "what is there at once need not wait");
+            assert_eq!(client.ask(quick).status, 200, "what is there at once need not wait");
         }
         let body = if framing == "Content-Length: 100" { body.repeat(10) } else { body.to_owned() };
         for upload in &mut uploads {
             upload.send(&body);
             assert_eq!(upload.answer(false).expect("a whole answer").status, 200, "{framing}");
         }
-        assert_eq!(gateway.connect().ask(&post).status, 100, "there are places again");
+        eventually("there are places again", || gateway.connect().ask(&post).status == 100);
     }
 }
 
