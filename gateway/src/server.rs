@@ -24,15 +24,10 @@ use tokio::{
     time::sleep,
 };
 
-use crate::proxy::{ProxyActor, Session, Shared, Worker};
+use crate::proxy::{ProxyActor, Session, Shared, Worker, too_many_connections};
 
 /// How soon the gateway accepts again where it could not, or where there are too many connections.
 const AGAIN: Duration = Duration::from_millis(20);
-
-/// What a client with too many connections is told, if it listens.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-    retry-after: 1\r\nconnection: close\r\ncontent-length: 117\r\n\r\n\
-    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"error\":\"too many connections from one client\"     }";
 
 /// The public server, listening.
 pub struct PublicServer {
@@ -134,7 +129,7 @@ impl PublicServer {
         let Some(place) = Place::take(&self.clients, &self.shared, peer, most) else {
             self.shared.metrics.connections_refused.inc();
             // Whether it is read, nobody knows.
-            let _ = stream.try_write(TOO_MANY);
+            let _ = stream.try_write(&too_many_connections());
             return;
         };
         let prepared = stream.set_nodelay(true).and_then(|()| stream.into_std());
@@ -268,19 +263,5 @@ impl Proxies {
             all if all == handles.len() => Condition::Unready("every proxy is restarting".to_owned()),
             _ => Condition::Degraded(format!("{} is restarting", resting.join(", "))),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_client_with_too_many_connections_is_told_is_whole() {
-        let text = std::str::from_utf8(TOO_MANY).expect("ASCII");
-        let (head, body) = text.split_once("\r\n\r\n").expect("head and body");
-
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
-        assert!(body.starts_with('{') && body.ends_with('}'));
     }
 }

@@ -175,7 +175,9 @@ impl Deciding<'_, '_, '_> {
             asked.place = RequestPlace::Own(own.label());
             return match head.method {
                 Method::Get | Method::Head => Ok(Decision::Own(own)),
-                Method::Options if head.asked_method.is_some() => self.preflight(front, scratch),
+                Method::Options if head.asked_method.is_some() => {
+                    self.preflight(front, &asked.origin, scratch)
+                }
                 _ => Err(refusal::not_readable()),
             };
         }
@@ -188,7 +190,7 @@ impl Deciding<'_, '_, '_> {
             && head.asked_method.is_some()
             && settings.cors.is_some()
         {
-            return self.preflight(front, scratch);
+            return self.preflight(front, &asked.origin, scratch);
         }
         let peer = self.peer.address;
         let sender = Sender { peer, trusted: settings.trusted.contain(peer) };
@@ -258,14 +260,15 @@ impl Deciding<'_, '_, '_> {
         }
     }
 
-    fn preflight(&self, front: &Front, scratch: &mut Scratch) -> Result<Decision, Refusal> {
-        let (Some(cors), Some(origin)) = (&front.settings.cors, self.head.origin) else {
+    fn preflight(&self, front: &Front, origin: &Origin, scratch: &mut Scratch) -> Result<Decision, Refusal> {
+        let (Some(cors), Some(page)) = (&front.settings.cors, self.head.origin) else {
             return Err(refusal::not_readable());
         };
         // The lines of an answer proper are not those of a preflight.
         scratch.added.clear();
+        origin.write_to_client(&mut scratch.added);
         let head = self.head;
-        let allowed = cors.preflight(origin, head.asked_method, head.asked_fields, &mut scratch.added);
+        let allowed = cors.preflight(page, head.asked_method, head.asked_fields, &mut scratch.added);
         if allowed { Ok(Decision::Own(OwnAnswer::preflight())) } else { Err(refusal::preflight()) }
     }
 

@@ -265,6 +265,7 @@ impl Session {
 
     /// Writes what is left to write to the client.
     async fn flush(&mut self, end: Instant) -> Result<(), Stop> {
+        self.worker.let_others_read().await;
         let (stream, out, mut written) = (&mut self.stream, &self.scratch.out, 0);
         match self.alarm.until(end, |context| poll_write_all(stream, out, &mut written, context)).await {
             Ok(Ok(())) => Ok(()),
@@ -284,6 +285,7 @@ impl Session {
         let (mut service_reader, mut service) = service.split();
 
         // The request.
+        worker.let_others_read().await;
         let mut written = 0;
         let wrote =
             alarm.until(end, |context| poll_write_all(&mut service, &scratch.out, &mut written, context));

@@ -42,5 +42,5 @@ mod metrics;
 
 pub use actor::{ProxyActor, ProxyState};
 pub use metrics::{ProxyMetrics, Reload};
-pub use session::Session;
+pub use session::{Session, too_many_connections};
 pub use worker::{Front, Shared, Worker};

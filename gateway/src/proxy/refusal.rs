@@ -92,6 +92,13 @@ pub fn busy(what: &'static str) -> Refusal {
     Refusal::new(what, problem)
 }
 
+pub fn connections() -> Refusal {
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections")
+        .detail("this address has as many connections open as one client may have")
+        .retry_after(RETRY);
+    Refusal::new("connections", problem)
+}
+
 pub fn upgrade(why: &'static str) -> Refusal {
     let problem = Problem::new(StatusCode::BAD_REQUEST, "protocol not supported").detail(why);
     Refusal::new("upgrade", problem)

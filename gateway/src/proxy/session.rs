@@ -11,7 +11,9 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{
     alarm::{Alarm, Overdue},
+    date::Clock,
     decide::{Asked, Decision, Scratch, decide, unreadable},
+    origin::Origin,
     own::{OwnAnswer, OwnRecipient},
     refusal::{self, Refusal},
     wire::{Buffer, poll_write_all},
@@ -160,7 +162,12 @@ impl Session {
             if self.buffer.bytes().first().is_some_and(|byte| !byte.is_ascii_alphabetic() && *byte != b'\r') {
                 return Came::Fault(refusal::head(HeadFault::Malformed));
             }
-            match scan.end(self.buffer.bytes()) {
+            let scanned = match self.buffer.bytes() {
+                // The half of an empty line.
+                b"\r" => Ok(None),
+                bytes => scan.end(bytes),
+            };
+            match scanned {
                 Ok(Some(length)) if length > limits.head_bytes => {
                     return Came::Fault(refusal::head(HeadFault::TooLong));
                 }
@@ -172,8 +179,8 @@ impl Session {
                 Err(fault) => return Came::Fault(refusal::head(fault)),
             }
             if !self.buffer.has_room() {
-                self.buffer
-                    .make_room((self.buffer.len() * 2).clamp(super::wire::HEAD_ROOM, limits.head_bytes));
+                // It is full, or what is left of a head stands at its end; either is less than the longest head.
+                self.buffer.make_room((self.buffer.len() * 2).max(super::wire::HEAD_ROOM));
             }
             let (stream, buffer) = (&mut self.stream, &mut self.buffer);
             match self.alarm.until(due, |context| buffer.poll_fill(stream, context)).await {
@@ -282,6 +289,22 @@ impl Session {
         let _ = ended.await;
         buffer.rest(&self.worker.spares);
     }
+}
+
+/// What a client with too many connections is told, instead of being served.
+pub fn too_many_connections() -> Vec<u8> {
+    let now = SystemTime::now();
+    let origin = Origin::accept_or_make(None, None, now);
+    let (mut added, mut out) = (Vec::new(), Vec::new());
+    origin.write_to_client(&mut added);
+    let own = OwnAnswer::problem(refusal::connections().problem.rendered(Some(origin.id())));
+    Clock::default().with(now, |date| {
+        own.write(
+            OwnRecipient { old: false, is_head: false, keep_alive: false, added: &added, date },
+            &mut out,
+        );
+    });
+    out
 }
 
 /// Counts a request as long as it is in progress.

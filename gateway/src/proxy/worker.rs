@@ -16,6 +16,8 @@ use common::{
     http::{Drain, Probes},
 };
 
+use tokio::task::yield_now;
+
 use super::{
     date::Clock,
     decide::Asked,
@@ -151,6 +153,15 @@ impl Worker {
     /// Whether connections without a request are to end.
     pub fn is_closing(&self) -> bool {
         self.closing.get()
+    }
+
+    /// Lets the other requests in progress read what has come before this one writes, so that the writes of many come
+    /// one after the other. The first of them wakes whoever reads on the other side, and the rest find it awake: with
+    /// 64 connections that took a tenth of all processor time off.
+    pub async fn let_others_read(&self) {
+        if self.counts.in_progress.get() > 1 {
+            yield_now().await;
+        }
     }
 
     /// Counts an answer whose head is about to be written, and writes the access line.

@@ -57,9 +57,7 @@ fn a_client_that_leaves_within_a_small_body_costs_the_service_nothing() {
     client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\none");
     client.socket().shutdown(Shutdown::Both).expect("it is open");
 
-    eventually("the gateway notices", || {
-        gateway.admin("/metrics").body.contains("gateway_requests_abandoned_total 1")
-    });
+    eventually("the gateway notices", || gateway.metric("gateway_requests_abandoned_total") == 1);
     assert!(service.seen().is_empty());
 }
 

@@ -138,6 +138,13 @@ impl Gateway {
         client.ask(&request(&format!("GET {path} HTTP/1.1")))
     }
 
+    /// What is counted under this name and these labels, such as `name{label="value"}`; 0 where nothing is.
+    pub fn metric(&self, name: &str) -> u64 {
+        let metrics = self.admin("/metrics").body;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().expect("a whole number"))
+    }
+
     /// Asks the gateway to stop, without waiting for it.
     pub fn begin_stop(&mut self) {
         // Fails only where it has ended by itself.
@@ -476,6 +483,13 @@ impl Visit<'_> {
     pub fn chunk(&mut self) -> io::Result<Option<String>> {
         let chunk = read_chunk(self.stream)?;
         chunk.map(|chunk| String::from_utf8(chunk).map_err(io::Error::other)).transpose()
+    }
+
+    /// Reads whatever comes next; `None` at the end.
+    pub fn piece(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let piece = self.stream.fill_buf()?.to_vec();
+        self.stream.consume(piece.len());
+        Ok(Some(piece).filter(|piece| !piece.is_empty()))
     }
 
     pub fn reply(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
