@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use warren::harness::{Folder, eventually, shared_vhost};
+use warren::http::Http;
 use warren::ports;
 use warren::service::Service;
 
@@ -67,6 +68,36 @@ async fn a_broker_that_is_away_is_named_when_the_system_is_ready() {
     let ready = output.lines().find(|line| line.contains("ready after")).expect("it says so");
     for service in ["users", "orders"] {
         assert!(ready.contains(&format!("{service} is degraded: broker: away; events wait")), "{ready}");
+    }
+}
+
+#[tokio::test]
+async fn everybody_may_come_in_unless_the_environment_or_a_file_says_otherwise() {
+    let nowhere = format!("amqp://127.0.0.1:{}", ports::free());
+    let folder = Folder::new();
+    let file = folder.path().join("gateway.toml");
+    fs::write(&file, "[limits]\nin_flight = 7\n").expect("the test's folder can be written");
+    let file = file.to_str().expect("a path of ASCII");
+
+    for (environment, status, said) in [
+        (&[][..], 200, "auth     open: everybody may do everything without a token; AUTH=required"),
+        (&[("AUTH", "required")][..], 401, "/api/users/sessions"),
+        // By itself the gateway asks for tokens, and whoever has a file of its own has had its say.
+        (&[("GATEWAY_CONFIG", file)][..], 401, "/api/users/sessions"),
+        (&[("GATEWAY_CONFIG", file), ("AUTH", "open")][..], 200, "auth     open"),
+    ] {
+        let mut up = Up::start_with(&["--broker", &nowhere], environment);
+        up.wait_for("Ctrl-C ends it").await;
+        let api = Http::new(format!("http://127.0.0.1:{}", up.gateway_port));
+
+        api.get("/api/users/u1").await.expect(status);
+
+        let output = up.output();
+        assert!(output.contains(said), "{environment:?}: {output}");
+        assert_eq!(output.contains("event=auth_open"), status == 200, "{environment:?}: {output}");
+        up.signal(Signal::TERM);
+        let ended = up.launcher.wait().await.expect("it ends");
+        assert!(ended.success(), "{ended}: {}", up.output());
     }
 }
 

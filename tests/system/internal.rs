@@ -22,7 +22,6 @@ async fn probes_and_actors_tell_how_each_service_is() {
                 "signing-keys",
                 "broker",
                 "relay",
-                "signing-keys",
             ],
         ),
         (&system.orders, vec!["repository", "consumer:orders.user-created", "customers", "broker", "relay"]),

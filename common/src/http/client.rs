@@ -183,3 +183,25 @@ impl Error for ClientError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_says_how_long_it_may_be_kept() {
+        for (said, kept) in [
+            ("public, max-age=60", Some(60)),
+            ("max-age=0", Some(0)),
+            ("max-age=60,max-age=5", Some(5)),
+            ("no-store", None),
+            ("s-maxage=9, max-age=soon", None),
+        ] {
+            let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(said))]);
+            assert_eq!(max_age(&headers), kept.map(Duration::from_secs), "{said}");
+        }
+        assert_eq!(max_age(&HeaderMap::new()), None);
+    }
+}

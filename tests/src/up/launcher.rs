@@ -164,13 +164,18 @@ fn policies() -> Vec<(&'static str, String)> {
     unsaid.map(|(name, value)| (name, value.to_owned())).collect()
 }
 
-/// What a client needs to know of them, in a line.
-fn admission() -> &'static str {
-    match policies().iter().any(|(name, _)| *name == "AUTH") {
+/// What a client needs to know of them.
+fn admission(api: &str) -> String {
+    let is_open = env::var("AUTH").is_ok_and(|mode| mode.trim() == "open");
+    match is_open || policies().iter().any(|(name, _)| *name == "AUTH") {
         true => {
-            "auth     open: everybody may do everything without a token; AUTH=required in the environment changes that"
+            "auth     open: everybody may do everything without a token; AUTH=required changes that".into()
         }
-        false => "auth     as AUTH or GATEWAY_CONFIG says; POST /api/users/sessions gives a token",
+        false => format!(
+            r#"auth     by AUTH or GATEWAY_CONFIG; where a token is required, this gives one:
+
+  curl -X POST {api}/users/sessions -H "Content-Type: application/json" -d '{{"email":"ada@example.com","password":"correct horse battery"}}'"#
+        ),
     }
 }
 
@@ -289,7 +294,7 @@ Ctrl-C ends it. Its data is in {data}.
 
 "#,
         data = options.data.display(),
-        admission = admission(),
+        admission = admission(&api),
     );
     screen.show(&text);
 }
