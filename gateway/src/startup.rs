@@ -13,7 +13,7 @@ use common::{
     supervision::{ESCALATED, Spec, Supervisor},
     telemetry::metrics::{Metrics, Registry},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     api::{ApiDescription, DescribedRoute, DescribedUpstream, Fetcher, Outline},
@@ -56,6 +56,7 @@ pub struct Gateway {
     probes: Probes,
     supervisor: Supervisor,
     reloading: Reloading,
+    hangups: Signal,
 }
 
 impl Gateway {
@@ -65,6 +66,8 @@ impl Gateway {
     /// When one of the ports cannot be listened on.
     pub fn build(config: Config) -> io::Result<Self> {
         let Config { public, admin, settings, file, overrides, faults } = config;
+        // Before anything else: until it is caught, the signal ends the process.
+        let hangups = signal(SignalKind::hangup())?;
         if settings.auth.mode == AuthMode::Open {
             log::warn!(
                 "event=auth_open meaning=\"whoever has no token may do everything; AUTH=required changes that\""
@@ -116,7 +119,7 @@ impl Gateway {
         });
 
         let reloading = Reloading { file, overrides, upstreams, shared };
-        Ok(Self { public, admin, probes, supervisor, reloading })
+        Ok(Self { public, admin, probes, supervisor, reloading, hangups })
     }
 
     /// The port of the public server.
@@ -131,14 +134,14 @@ impl Gateway {
 
     /// Serves until `stop`, then answers every request that was taken, and returns the exit code.
     pub async fn run_until_stopped(self, stop: impl Future<Output = ()>) -> ExitCode {
-        let Self { public, admin, probes, supervisor, reloading } = self;
+        let Self { public, admin, probes, supervisor, reloading, hangups } = self;
         let admin_handle = admin.handle();
         let mut admin = actix::spawn(admin.run());
         let code = tokio::select! {
             () = stop => ExitCode::SUCCESS,
             () = supervisor.escalated() => ExitCode::from(ESCALATED),
             () = public.accept() => ExitCode::FAILURE,
-            () = reload_when_asked(&reloading) => ExitCode::FAILURE,
+            () = reload_when_asked(hangups, &reloading) => ExitCode::FAILURE,
             ended = &mut admin => ended_early("admin", ended),
         };
         probes.drain();
@@ -152,14 +155,9 @@ impl Gateway {
 }
 
 /// Reads the settings again at every SIGHUP; does not return.
-async fn reload_when_asked(reloading: &Reloading) {
-    match signal(SignalKind::hangup()) {
-        Ok(mut asked) => {
-            while asked.recv().await.is_some() {
-                reloading.reload_and_log();
-            }
-        }
-        Err(error) => log::error!("event=hangup_not_caught error={:?}", error.to_string()),
+async fn reload_when_asked(mut hangups: Signal, reloading: &Reloading) {
+    while hangups.recv().await.is_some() {
+        reloading.reload_and_log();
     }
     std::future::pending().await
 }

@@ -139,12 +139,15 @@ impl Session {
                 Outcome::Answered(flow) => return Ok(flow),
                 Outcome::Failed(this) => {
                     self.now = Instant::now();
-                    choice.failed(this.why, self.now);
+                    // A connection that was closed while nobody used it says nothing against the endpoint.
+                    if !this.stale {
+                        choice.failed(this.why, self.now);
+                    }
                     unknown |= this.sent;
                     // What the service has not seen can be sent elsewhere, whatever it is.
                     let may = avoid.is_none() && (!this.sent || plan.repeatable && body.is_some());
                     let may = may && self.now < end;
-                    if !may || !(this.retry_taken || route.upstream.take_retry()) {
+                    if !may || !(this.retry_taken || this.stale || route.upstream.take_retry()) {
                         return Err(self.given_up(asked, route, &this, unknown).into());
                     }
                     avoid = Some(choice.endpoint().id());

@@ -81,7 +81,11 @@ impl Upstream {
     pub fn choose(self: &Arc<Self>, avoid: Option<EndpointId>, now: Instant) -> Result<Choice, Unavailable> {
         let endpoints = self.endpoints.load();
         let slow_return = self.settings.load().breaker.slow_return;
-        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        // A second try takes nobody's turn, or two endpoints of which one fails would give it every first try.
+        let turn = match avoid {
+            None => self.turns.fetch_add(1, Ordering::Relaxed),
+            Some(_) => self.turns.load(Ordering::Relaxed),
+        };
         let round = Round { avoid, turn, slow_return, now };
         loop {
             let (endpoint, probe) = round.pick(&endpoints)?;
