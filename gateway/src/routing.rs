@@ -22,12 +22,19 @@ pub struct Route {
     pub upstream: Arc<Upstream>,
     /// What the route is called in metrics.
     pub label: RouteLabel,
+    /// By what its own rate limit is known, also where a reload puts another route before it. Never 0.
+    pub scope: u32,
 }
 
 impl Route {
     fn new(settings: RouteSettings, upstream: Arc<Upstream>) -> Self {
         let label = RouteLabel::from(format!("{}/*", settings.path));
-        Self { settings, upstream, label }
+        // FNV-1a: the same for the same path, in every table.
+        let scope = settings
+            .path
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        Self { settings, upstream, label, scope: scope.max(1) }
     }
 
     /// Appends the path and query to ask the service for, without an endpoint's base path. Nothing is decoded or

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
@@ -126,7 +126,7 @@ impl PublicServer {
         let trusted = self.shared.front.load().settings.trusted.contain(peer);
         // Behind a proxy there are many clients.
         let most = if trusted { usize::MAX } else { most };
-        let Some(place) = Place::take(&self.clients, &self.shared, peer, most) else {
+        let Some(place) = Place::take(&self.clients, &self.shared, network(peer), most) else {
             self.shared.metrics.connections_refused.inc();
             // Whether it is read, nobody knows.
             let _ = stream.try_write(&too_many_connections());
@@ -198,6 +198,14 @@ impl WorkerThread {
             });
         });
         Self { arbiter, visits, closing }
+    }
+}
+
+/// By what a client is known: an IPv6 address by its /64, which one subscriber has to itself.
+fn network(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 

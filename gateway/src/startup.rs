@@ -20,11 +20,11 @@ use crate::{
     config::Config,
     guard::{Keys, KeysActor, KeysSource},
     policy::Limiter,
-    proxy::{Front, ProxyMetrics, Shared},
+    proxy::{Front, ProxyMetrics, Shared, Uploads},
     reload::{self, Reloading},
     server::PublicServer,
     settings::{AuthMode, Settings},
-    upstream::{HealthCheck, Upstreams},
+    upstream::{Endpoint, HealthCheck, Upstreams},
 };
 
 /// How many clients are counted for the rate limits, at a few dozen bytes each.
@@ -82,7 +82,7 @@ impl Gateway {
             front: ArcSwap::from_pointee(reload::front(settings, &upstreams)),
             limiter: Limiter::new(LIMITED_CLIENTS),
             in_flight: AtomicUsize::new(0),
-            uploads: AtomicUsize::new(0),
+            uploads: Uploads::default(),
             connections: AtomicUsize::new(0),
             probes: probes.clone(),
             api: ApiDescription::new(),
@@ -106,8 +106,7 @@ impl Gateway {
         supervisor
             .supervise(&here, Spec::new("upstream-health"), move |_| Ok(HealthCheck::new(watched.clone())));
         let (front, known, keys) = (shared.clone(), upstreams.clone(), shared.keys.clone());
-        let path = shared.front.load().settings.auth.keys_path.clone();
-        let source = KeysSource::new(move || bases(&front.front.load(), &known), path);
+        let source = KeysSource::new(move || key_urls(&front.front.load(), &known), "");
         supervisor.supervise(&here, Spec::new("auth-keys"), move |_| {
             Ok(KeysActor::new(source.clone(), keys.clone()))
         });
@@ -172,14 +171,15 @@ fn ended_early(server: &str, ended: Result<io::Result<()>, tokio::task::JoinErro
     ExitCode::FAILURE
 }
 
-/// Where the service that signs tokens is just now.
-fn bases(front: &Front, upstreams: &Upstreams) -> Vec<String> {
-    let upstream = upstreams.get(&front.settings.auth.keys_upstream);
+/// Where the keys are just now: at every endpoint of the service that signs tokens.
+fn key_urls(front: &Front, upstreams: &Upstreams) -> Vec<String> {
+    let auth = &front.settings.auth;
+    let upstream = upstreams.get(&auth.keys_upstream);
     let endpoints = upstream.map(|upstream| upstream.endpoints()).unwrap_or_default();
-    endpoints
-        .iter()
-        .map(|endpoint| format!("http://{}{}", endpoint.address(), endpoint.base_path()))
-        .collect()
+    let url = |endpoint: &Arc<Endpoint>| {
+        format!("http://{}{}{}", endpoint.address(), endpoint.base_path(), auth.keys_path)
+    };
+    endpoints.iter().map(url).collect()
 }
 
 /// What the description of the API is made of.

@@ -26,11 +26,20 @@ pub struct AdminConfig {
     pub password: Password,
 }
 
+/// Most keys that may be in use at a time; whoever verifies tokens reads no more of them.
+const MOST_KEYS: u64 = 64;
+
 impl UsersConfig {
     /// Reads the environment; mistakes are noted there.
     pub fn from_env(env: &mut Environment) -> Self {
         let token_s = seconds(env, "AUTH_TOKEN_LIFETIME_S", 3600, 30 * 24 * 3600);
         let key_s = seconds(env, "AUTH_KEY_LIFETIME_S", 24 * 3600, 366 * 24 * 3600);
+        // Those that signed what is still good, the one that signs, and the one that is about to.
+        if (token_s + 60) / key_s + 3 > MOST_KEYS {
+            env.mistake(format!(
+                "AUTH_KEY_LIFETIME_S is too short for AUTH_TOKEN_LIFETIME_S: more than {MOST_KEYS} keys would be in use"
+            ));
+        }
         let defaults = Issuer::default();
         Self {
             demo_data: env.flag("DEMO_DATA", false),

@@ -64,7 +64,6 @@ pub use probes::{Condition, ProbeAnswer, Probes, Readiness, ReadinessStatus};
 pub use problem::{FieldError, Problem, RenderedProblem};
 pub use readable::readable;
 pub use server::{Routes, Server, ServerHandle, listening_socket};
-pub use tracking::Untouched;
 
 #[cfg(test)]
 mod tests;

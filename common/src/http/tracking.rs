@@ -22,10 +22,6 @@ use crate::telemetry::{
     trace::{Origin, REQUEST_ID},
 };
 
-/// Marks a response that somebody else made and that is passed on as it is, even where it is an error.
-#[derive(Clone, Copy, Debug)]
-pub struct Untouched;
-
 /// What every request gets: an origin, a deadline, an access line, metrics, a problem that names its id where it fails, and
 /// `Connection: close` while the server drains.
 #[derive(Clone)]
@@ -176,7 +172,7 @@ fn problem_of(response: &HttpResponse) -> Option<Problem> {
         return Some(Problem::from_error(error));
     }
     let empty = matches!(response.body().size(), BodySize::None | BodySize::Sized(0));
-    if !empty || response.extensions().contains::<Untouched>() {
+    if !empty {
         return None;
     }
     let mut problem = Problem::of_status(response.status());

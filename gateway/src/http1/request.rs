@@ -14,7 +14,7 @@ pub type Slots<'b> = [MaybeUninit<Field<'b>>; MOST_FIELDS];
 /// The methods that mean something to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "they are what they are called")]
 pub enum Method {
     Get,
     Head,

@@ -5,7 +5,10 @@ use std::{
     time::Instant,
 };
 
-use tokio::time::{Sleep, sleep_until};
+use tokio::{
+    task::coop::has_budget_remaining,
+    time::{Sleep, sleep_until},
+};
 
 /// The one timer of a connection.
 ///
@@ -44,7 +47,8 @@ impl Alarm {
             if self.armed && !self.timer.is_elapsed() {
                 return Poll::Pending;
             }
-            self.armed = true;
+            // Without budget the timer is not even set, and must be polled again.
+            self.armed = has_budget_remaining();
             ready!(self.timer.as_mut().poll(context));
             if self.timer.deadline().into_std() >= self.due {
                 return Poll::Ready(());

@@ -86,6 +86,11 @@ impl<'a> Upload<'a> {
         matches!(self.rest, Rest::Nothing)
     }
 
+    /// Whether the client has not sent all of its body, and the service would take more.
+    pub fn waits_for_the_client(&self) -> bool {
+        self.alarm.is_some() && !matches!(self.rest, Rest::Nothing | Rest::Unwanted)
+    }
+
     /// Goes on; ready only when something went wrong. Without a `service` there is nothing left to carry.
     pub fn poll(
         &mut self,

@@ -16,6 +16,7 @@ use super::{
     refusal::{self, Refusal},
     request::{self, Sender},
     session::Peer,
+    wire::HEAD_ROOM,
     worker::{Front, Held, Shared, Worker},
 };
 use crate::{
@@ -42,6 +43,15 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// Gives back what a large request has taken; thousands of connections may rest.
+    pub fn rest(&mut self) {
+        for memory in [&mut self.fields, &mut self.added, &mut self.out] {
+            if memory.capacity() > HEAD_ROOM {
+                *memory = Vec::new();
+            }
+        }
+    }
+
     fn clear(&mut self) {
         self.method.clear();
         self.asked.clear();
@@ -168,7 +178,7 @@ impl Deciding<'_, '_, '_> {
         if let Some(cors) = &settings.cors {
             cors.write_headers(head.origin, &mut scratch.added);
         }
-        if matches!(head.method, Method::Connect | Method::Trace) {
+        if matches!(head.method, Method::Connect | Method::Trace | Method::Other) {
             return Err(refusal::method());
         }
         if let Some(own) = OwnAnswer::to(head.path, self.shared) {
@@ -194,7 +204,7 @@ impl Deciding<'_, '_, '_> {
         }
         let peer = self.peer.address;
         let sender = Sender { peer, trusted: settings.trusted.contain(peer) };
-        let principal = self.admit(route, number, sender, asked.started, scratch)?;
+        let principal = self.admit(route, sender, asked.started, scratch)?;
         if let BodyLength::Known(length) = head.length
             && length > route.settings.body_bytes
         {
@@ -212,7 +222,6 @@ impl Deciding<'_, '_, '_> {
     fn admit(
         &self,
         route: &Route,
-        number: usize,
         sender: Sender,
         now: Instant,
         scratch: &mut Scratch,
@@ -220,17 +229,19 @@ impl Deciding<'_, '_, '_> {
         let front = &*self.held.front;
         let since_epoch = self.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let checked = self.held.guard.check(self.head.authorization, since_epoch.as_secs());
-        let needed = front.settings.auth.mode == AuthMode::Required
-            && !route.is_public(self.head.method_name, self.head.path);
+        let public = route.is_public(self.head.method_name, self.head.path);
+        let open = front.settings.auth.mode == AuthMode::Open;
         let checked = match checked {
-            Ok(None) if needed => Err(Denied::Missing),
-            // What is public stays so while nobody can tell whether a token is good; it just counts for nothing.
-            Err(Denied::KeysUnavailable) if !needed => Ok(None),
+            Ok(None) if !public && !open => Err(Denied::Missing),
+            // What is public stays so to those whose token is not good any more, or they could not log in again; the
+            // token just counts for nothing.
+            Err(_) if public => Ok(None),
+            Err(Denied::KeysUnavailable) if open => Ok(None),
             checked => checked,
         };
         // Who shows no good token is counted by address, or tokens could be tried without end.
         let (scope, rate) = match &route.settings.rate_limit {
-            Some(own) => (number as u32 + 1, Some(own)),
+            Some(own) => (route.scope, Some(own)),
             None => (0, front.settings.rate_limit.as_ref()),
         };
         if let Some(rate) = rate {

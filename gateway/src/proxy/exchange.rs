@@ -6,7 +6,7 @@ use super::{
     body::{BodyFault, Rechunk, Rest, Upload},
     decide::{Asked, Plan, Scratch},
     download::Download,
-    lines::{Line, Lines},
+    lines::{Line, Lines, NoLine},
     refusal::{self, Refusal},
     request,
     session::{Flow, Session, Stop},
@@ -22,7 +22,10 @@ use crate::{
 
 /// A body up to this size is awaited before a service is asked: so a slow client costs the service nothing, and the
 /// request can be repeated.
-const SMALL_BODY: u64 = 64 * 1024;
+pub(super) const SMALL_BODY: u64 = 64 * 1024;
+
+/// One client may have this part of all places for bodies that are awaited.
+const UPLOADS_SHARE: usize = 4;
 
 /// The largest head of an answer.
 const ANSWER_HEAD: usize = 64 * 1024;
@@ -58,6 +61,8 @@ struct Failed {
     stale: bool,
     /// Whether a second try has been taken out of the budget already.
     retry_taken: bool,
+    /// Whether the endpoint has been judged already.
+    judged: bool,
     cause: String,
 }
 
@@ -78,24 +83,28 @@ impl Session {
         let route = asked.front().table.route(plan.route);
         let end = asked.started + settings.deadlines.whole;
         let lines = worker.lines().ok_or_else(refusal::restarting)?;
-        let uploads = || {
-            let slot = Slot::take(&worker.shared.uploads, settings.limits.uploads_waiting);
-            slot.ok_or_else(|| refusal::busy("uploads"))
+        let most = settings.limits.uploads_waiting;
+        let trusted = settings.trusted.contain(self.peer.address);
+        let uploads = |peer| {
+            // Behind a proxy there are many clients.
+            let of_one = if trusted { most } else { most.div_ceil(UPLOADS_SHARE) };
+            let place = worker.shared.uploads.take(peer, most, of_one);
+            place.ok_or_else(|| refusal::busy("uploads"))
         };
-        let (body, _upload) = match asked.length {
-            BodyLength::None => (Some(0), None),
+        let body = match asked.length {
+            BodyLength::None => Some(0),
             BodyLength::Known(length) if length <= SMALL_BODY => {
                 let length = length as usize;
                 if self.buffer.len() < length {
-                    let _waiting = uploads()?;
+                    let _waiting = uploads(self.peer.address)?;
                     self.await_body(asked, length, end).await?;
                 }
-                (Some(length), None)
+                Some(length)
             }
             BodyLength::Known(_) | BodyLength::Chunked => {
-                let slot = uploads()?;
+                self.uploading = Some(uploads(self.peer.address)?);
                 self.go_on(asked, end).await?;
-                (None, Some(slot))
+                None
             }
         };
         let _in_flight = Slot::take(&worker.shared.in_flight, settings.limits.in_flight)
@@ -140,14 +149,14 @@ impl Session {
                 Outcome::Failed(this) => {
                     self.now = Instant::now();
                     // A connection that was closed while nobody used it says nothing against the endpoint.
-                    if !this.stale {
+                    if !this.stale && !this.judged {
                         choice.failed(this.why, self.now);
                     }
                     unknown |= this.sent;
                     // What the service has not seen can be sent elsewhere, whatever it is.
                     let may = avoid.is_none() && (!this.sent || plan.repeatable && body.is_some());
                     let may = may && self.now < end;
-                    if !may || !(this.retry_taken || this.stale || route.upstream.take_retry()) {
+                    if !may || !(this.retry_taken || route.upstream.take_retry()) {
                         return Err(self.given_up(asked, route, &this, unknown).into());
                     }
                     avoid = Some(choice.endpoint().id());
@@ -210,24 +219,25 @@ impl Session {
         let Try { asked, choice, end, .. } = *try_;
         let settings = &asked.front().settings;
         let endpoint = choice.endpoint();
-        let resting = if fresh { None } else { try_.lines.take(endpoint).await };
-        let mut line = match resting {
-            Some(line) => line,
-            None => match try_.lines.open(endpoint, settings.deadlines.connect).await {
-                Ok(line) => {
-                    self.now = Instant::now();
-                    line
-                }
-                Err(error) => {
-                    let cause = format!("cannot connect to {}: {error}", endpoint.address());
-                    return Ok(failed(EndpointFailure::Connect, false, false, cause));
-                }
-            },
+        let (connect, patience) = (settings.deadlines.connect, settings.deadlines.answer_head);
+        let mut line = match try_.lines.take(endpoint, fresh, connect, patience).await {
+            Ok(line) => line,
+            Err(NoLine::Failed(error)) => {
+                let cause = format!("cannot connect to {}: {error}", endpoint.address());
+                return Ok(failed(EndpointFailure::Connect, false, false, cause));
+            }
+            Err(NoLine::Busy) => return Err(refusal::busy("connections").into()),
         };
+        if !line.used {
+            // It took time to open.
+            self.now = Instant::now();
+        }
         self.buffer.wake(&worker.spares);
         line.buffer.wake(&worker.spares);
 
-        let left = settings.deadlines.answer_head.min(end.saturating_duration_since(self.now));
+        let left = end.saturating_duration_since(self.now);
+        // How long a body takes that is passed on as it comes, the client alone knows.
+        let left = if try_.body.is_some() { left.min(settings.deadlines.answer_head) } else { left };
         {
             let Scratch { method, asked, fields, out, .. } = &mut self.scratch;
             out.clear();
@@ -279,7 +289,7 @@ impl Session {
 
     /// Writes the request, reads the answer, and passes it on, up to what is still in `scratch.out`.
     async fn converse(&mut self, try_: &Try<'_>, line: &mut Line) -> Result<Answer, Broken> {
-        let Self { worker, stream, buffer, alarm, scratch, now, .. } = self;
+        let Self { worker, stream, buffer, alarm, scratch, now, uploading, .. } = self;
         let Try { asked, plan, choice, end, .. } = *try_;
         let deadlines = &asked.front().settings.deadlines;
         let body = try_.body.unwrap_or(0);
@@ -342,6 +352,9 @@ impl Session {
                     return Poll::Ready(Event::Client(fault));
                 }
                 let done = upload.is_done();
+                if done {
+                    uploading.take();
+                }
                 if done && !counting {
                     // From here on it is the service that is waited for.
                     counting = true;
@@ -355,7 +368,7 @@ impl Session {
             let length = match event.await {
                 Event::Head(length) => length,
                 Event::Ended(cause) => {
-                    let stale = *used && incoming.is_empty();
+                    let stale = *used && incoming.is_empty() && early == 0;
                     return Err(Broken::failed(EndpointFailure::Answer, stale, cause));
                 }
                 Event::Bad(cause) => {
@@ -366,7 +379,7 @@ impl Session {
                     let most = try_.route.settings.body_bytes;
                     return Err(Broken::Stop(refusal::body(fault, most).into()));
                 }
-                Event::Late if !upload.is_done() => {
+                Event::Late if upload.waits_for_the_client() => {
                     return Err(Broken::Stop(refusal::body(BodyFault::Slow, 0).into()));
                 }
                 Event::Late => {
@@ -430,6 +443,7 @@ impl Session {
                             sent: true,
                             stale: false,
                             retry_taken: true,
+                            judged: false,
                             cause,
                         }));
                     }
@@ -441,7 +455,9 @@ impl Session {
             if head.status == 503 && try_.unknown {
                 // A 503 promises that nothing was changed, and nobody knows that of the first try.
                 let cause = "refused the second time, after the first time's outcome was lost".to_owned();
-                return Err(Broken::failed(EndpointFailure::Status(503), false, cause));
+                let why = EndpointFailure::Status(503);
+                let (sent, stale, retry_taken, judged) = (true, false, false, true);
+                return Err(Broken::Failed(Failed { why, sent, stale, retry_taken, judged, cause }));
             }
 
             let ending = Ending::of(&head, asked.old);
@@ -462,7 +478,11 @@ impl Session {
             note(worker, asked, status, *now);
 
             // The body. Most are here already, and leave together with the head.
-            let mut done = download.take(incoming, &mut scratch.out).map_err(Broken::cut)?;
+            let broken_off = |why| {
+                choice.failed(EndpointFailure::Answer, Instant::now());
+                Broken::Stop(Stop::Cut(why))
+            };
+            let mut done = download.take(incoming, &mut scratch.out).map_err(broken_off)?;
             if !done {
                 incoming.make_room(BODY_ROOM);
             }
@@ -479,9 +499,8 @@ impl Session {
                             Poll::Ready(Ok(())) if download.is_complete() => return Poll::Ready(Ok(0)),
                             Poll::Ready(Ok(())) => match incoming.poll_fill(&mut service_reader, context) {
                                 Poll::Ready(Ok(count)) => return Poll::Ready(Ok(count)),
-                                Poll::Ready(Err(_)) => {
-                                    return Poll::Ready(Err(Stop::Cut("the service broke off")));
-                                }
+                                // As good as its end: the body says whether it is complete.
+                                Poll::Ready(Err(_)) => return Poll::Ready(Ok(0)),
                                 Poll::Pending => {}
                             },
                             Poll::Pending => {}
@@ -501,8 +520,8 @@ impl Session {
                 written = 0;
                 done = match count {
                     0 if download.is_complete() => true,
-                    0 => download.ended(out).map(|()| true).map_err(Broken::cut)?,
-                    _ => download.take_more(incoming, out).map_err(Broken::cut)?,
+                    0 => download.ended(out).map(|()| true).map_err(broken_off)?,
+                    _ => download.take_more(incoming, out).map_err(broken_off)?,
                 };
             }
             let complete = upload.is_done();
@@ -547,14 +566,10 @@ enum Broken {
 
 impl Broken {
     fn failed(why: EndpointFailure, stale: bool, cause: String) -> Self {
-        Self::Failed(Failed { why, sent: true, stale, retry_taken: false, cause })
-    }
-
-    fn cut(why: &'static str) -> Self {
-        Self::Stop(Stop::Cut(why))
+        Self::Failed(Failed { why, sent: true, stale, retry_taken: false, judged: false, cause })
     }
 }
 
 fn failed(why: EndpointFailure, sent: bool, stale: bool, cause: String) -> Outcome {
-    Outcome::Failed(Failed { why, sent, stale, retry_taken: false, cause })
+    Outcome::Failed(Failed { why, sent, stale, retry_taken: false, judged: false, cause })
 }

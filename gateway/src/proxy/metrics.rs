@@ -102,15 +102,19 @@ impl Series {
         Self { http: metrics.http.clone(), known: RefCell::default() }
     }
 
-    /// Counts one answer; `label` is asked for once.
+    /// Counts one answer; `label` is asked for once, if the place is to be remembered.
     pub fn observe(
         &self,
         place: RequestPlace,
         method: Method,
         status: u16,
         took: Duration,
+        remember: bool,
         label: impl FnOnce() -> RouteLabel,
     ) {
+        if !remember {
+            return self.http.series(method.as_str(), &label(), status).observe(took);
+        }
         let mut known = self.known.borrow_mut();
         let same = |(at, asked, code, _): &(RequestPlace, Method, u16, HttpSeries)| {
             *at == place && *asked == method && *code == status

@@ -32,6 +32,7 @@ mod download;
 mod lines;
 mod request;
 mod tunnel;
+mod uploads;
 
 mod alarm;
 mod date;
@@ -43,6 +44,7 @@ mod metrics;
 pub use actor::{ProxyActor, ProxyState};
 pub use metrics::{ProxyMetrics, Reload};
 pub use session::{Session, too_many_connections};
+pub use uploads::Uploads;
 pub use worker::{Front, Shared, Worker};
 
 #[cfg(test)]

@@ -13,9 +13,11 @@ use super::{
     alarm::{Alarm, Overdue},
     date::Clock,
     decide::{Asked, Decision, Scratch, decide, unreadable},
+    exchange::SMALL_BODY,
     origin::Origin,
     own::{OwnAnswer, OwnRecipient},
     refusal::{self, Refusal},
+    uploads::UploadPlace,
     wire::{Buffer, poll_write_all},
     worker::{Front, Worker},
 };
@@ -39,6 +41,8 @@ pub struct Session {
     pub(super) buffer: Buffer,
     pub(super) alarm: Alarm,
     pub(super) scratch: Scratch,
+    /// The place of a body that is passed on as it comes, until it is here.
+    pub(super) uploading: Option<UploadPlace>,
 }
 
 /// The other end of a connection.
@@ -95,7 +99,7 @@ impl Session {
         let alarm = Alarm::at(now + worker.held().front.settings.deadlines.client_head);
         let peer = Peer { address: peer, text: peer.to_canonical().to_string() };
         let (buffer, scratch) = (Buffer::default(), Scratch::default());
-        let mut session = Self { worker, stream, peer, now, buffer, alarm, scratch };
+        let mut session = Self { worker, stream, peer, now, buffer, alarm, scratch, uploading: None };
         let flow = session.run().await;
         session.buffer.consume(usize::MAX);
         session.buffer.rest(&session.worker.spares);
@@ -135,6 +139,7 @@ impl Session {
         let mut scan = HeadScan::default();
         if self.buffer.is_empty() {
             self.buffer.rest(&self.worker.spares);
+            self.scratch.rest();
             let connections = self.worker.shared.connections.load(std::sync::atomic::Ordering::Relaxed);
             let keep_alive = match first {
                 true => deadlines.client_head,
@@ -196,6 +201,7 @@ impl Session {
         worker.shared.drain.request();
         // Those that hold now: a connection may have waited long for this request.
         let held = worker.held();
+        self.uploading = None;
         let _in_progress = InProgress::begin(&worker);
         let (asked, decision) =
             decide(&self.buffer.bytes()[..head], &self.peer, &worker, held, self.now, &mut self.scratch);
@@ -240,7 +246,8 @@ impl Session {
     fn skip_body(&mut self, asked: &Asked) -> bool {
         match asked.length {
             BodyLength::None => {}
-            BodyLength::Known(length) if length <= self.buffer.len() as u64 => {
+            // What is larger was passed on as it came, if at all, and is not here any more.
+            BodyLength::Known(length) if length <= SMALL_BODY.min(self.buffer.len() as u64) => {
                 self.buffer.consume(usize::try_from(length).unwrap_or(usize::MAX));
             }
             BodyLength::Known(_) | BodyLength::Chunked => return false,

@@ -23,6 +23,7 @@ use super::{
     decide::Asked,
     lines::Lines,
     metrics::{ProxyMetrics, Series},
+    uploads::Uploads,
     wire::Spares,
 };
 use crate::{
@@ -42,7 +43,7 @@ pub struct Shared {
     /// Requests on their way.
     pub in_flight: AtomicUsize,
     /// Requests whose body is still awaited.
-    pub uploads: AtomicUsize,
+    pub uploads: Uploads,
     /// Connections of clients.
     pub connections: AtomicUsize,
     /// What the gateway says about itself.
@@ -167,7 +168,9 @@ impl Worker {
     /// Counts an answer whose head is about to be written, and writes the access line.
     pub fn note(&self, asked: &Asked, status: u16, now: Instant) {
         let took = now.saturating_duration_since(asked.started);
-        self.series.observe(asked.place, asked.method, status, took, || asked.label());
+        // The number of a route means something only in its own table.
+        let current = Rc::ptr_eq(&asked.held, &self.held.borrow());
+        self.series.observe(asked.place, asked.method, status, took, current, || asked.label());
         // A 503 is a refusal that was decided on, by the thousand while something is away; that is counted, and
         // whoever decided has said why, once.
         let odd = status >= 500 && status != 503;

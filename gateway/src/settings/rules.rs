@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::http1::MOST_FIELDS;
+
 use super::{
     CorsSettings, Deadlines, Limits, Rate, RouteSettings, Settings, UpstreamSettings, document::shown,
     quantity::show_duration,
@@ -83,9 +85,9 @@ impl Rules<'_> {
         self.must(head.contains(&limits.head_bytes), "limits.head_bytes", || {
             "must be from 1 KiB to 1 MiB".into()
         });
-        let count = 10..=1000;
+        let count = 10..=MOST_FIELDS;
         self.must(count.contains(&limits.header_count), "limits.header_count", || {
-            "must be from 10 to 1000".into()
+            format!("must be from 10 to {MOST_FIELDS}")
         });
     }
 

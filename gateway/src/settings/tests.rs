@@ -169,7 +169,7 @@ fn each_rule_is_kept() {
     let route = |rest: &str| format!("[[routes]]\npath = \"/a\"\nupstream = \"users\"\n{rest}");
     for (text, expected) in [
         ("[limits]\nhead_bytes = 100", "2: limits.head_bytes: must be from 1 KiB to 1 MiB"),
-        ("[limits]\nheader_count = 5", "2: limits.header_count: must be from 10 to 1000"),
+        ("[limits]\nheader_count = 5", "2: limits.header_count: must be from 10 to 128"),
         ("[limits]\nin_flight = -1", "2: limits.in_flight: -1 must be a whole number"),
         ("[limits]\nbody_bytes = \"1 MB\"", "2: limits.body_bytes: \"1 MB\" must be a size"),
         ("[limits]\nbody_bytes = -1", "2: limits.body_bytes: -1 must be a size"),

@@ -399,3 +399,20 @@ fn connections_that_a_service_has_closed_are_not_taken_for_its_failure() {
 
     assert_eq!(service.seen().len(), 20);
 }
+
+#[test]
+fn a_body_that_is_passed_on_as_it_comes_may_take_longer_than_an_answer() {
+    let service = Service::ok();
+    let gateway = Gateway::before(&service, &[("GATEWAY_HEAD_MS", "1500"), ("GATEWAY_WHOLE_MS", "20000")]);
+
+    let chunked =
+        "POST /api/orders HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    assert_eq!(gateway.connect().ask(chunked).status, 200);
+    assert_eq!(gateway.ask("GET /api/orders HTTP/1.1").status, 200);
+
+    let left: Vec<u64> = (service.seen().iter())
+        .map(|head| head.get("x-request-timeout-ms").and_then(|left| left.parse().ok()).expect("it is said"))
+        .collect();
+    assert!(left[0] > 1500 && left[0] <= 20_000, "{left:?}");
+    assert!(left[1] <= 1500, "{left:?}");
+}

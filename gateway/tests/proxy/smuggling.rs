@@ -478,3 +478,28 @@ fn an_answer_that_never_becomes_final_is_none() {
     assert_eq!(statuses.last(), Some(&502));
     assert!(statuses.len() < 100, "{}", statuses.len());
 }
+
+#[test]
+fn what_follows_a_large_body_that_was_passed_on_is_not_skipped_with_it() {
+    let service = Service::start(|visit| {
+        visit.body()?;
+        visit.reply("nonsense\r\n\r\n")
+    });
+    let settings = "[limits]\nhead_bytes = \"1 MiB\"\n[[routes]]\npath = \"/api/users\"\ntarget = \"/users\"\n\
+                    upstream = \"users\"\nbody_bytes = \"1 MiB\"\n";
+    let gateway = Gateway::configured(&service, settings, &[]);
+    let mut client = gateway.connect();
+    let body = "x".repeat(70_000);
+    let post = format!("POST /api/users/first HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n{body}");
+    // Where 70,000 more bytes were skipped, this would be what is left.
+    let inner = "GET /api/users/smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let second = format!("POST /api/users/second HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n");
+    let padding = "y".repeat(70_000 - second.len());
+
+    client.send(post + &second + &padding + inner);
+    let answer = client.answer(false).expect("a whole answer");
+
+    answer.assert_problem(502, "bad gateway");
+    assert!(answer.closes(), "{answer:?}");
+    assert!(service.seen().iter().all(|head| head.target() == "/users/first"), "{:?}", service.seen());
+}
