@@ -1,9 +1,10 @@
-use std::{future::poll_fn, mem::MaybeUninit, rc::Rc, task::Poll, time::Instant};
+use std::{mem::MaybeUninit, rc::Rc, time::Instant};
 
 use super::{
     alarm::Overdue,
     answer::{self, Ending, Recipient},
     body::{BodyFault, Rechunk, Rest, Upload},
+    conversation::{Ends, NoHead},
     decide::{Asked, Plan, Scratch},
     download::Download,
     lines::{Line, Lines, NoLine},
@@ -11,11 +12,11 @@ use super::{
     request,
     session::{Flow, Session, Stop},
     tunnel,
-    wire::{BODY_ROOM, poll_write_all},
+    wire::poll_write_all,
     worker::{Slot, Worker},
 };
 use crate::{
-    http1::{BodyLength, HeadScan, MOST_FIELDS, ResponseHead},
+    http1::{BodyLength, MOST_FIELDS, Method, ResponseHead},
     routing::Route,
     upstream::{Choice, EndpointFailure},
 };
@@ -26,9 +27,6 @@ pub(super) const SMALL_BODY: u64 = 64 * 1024;
 
 /// One client may have this part of all places for bodies that are awaited.
 const UPLOADS_SHARE: usize = 4;
-
-/// The largest head of an answer.
-const ANSWER_HEAD: usize = 64 * 1024;
 
 /// How many answers may come before the final one.
 const MOST_EARLY: u32 = 16;
@@ -292,17 +290,19 @@ impl Session {
         let Self { worker, stream, buffer, alarm, scratch, now, uploading, .. } = self;
         let Try { asked, plan, choice, end, .. } = *try_;
         let deadlines = &asked.front().settings.deadlines;
-        let body = try_.body.unwrap_or(0);
-        let (client_reader, mut client) = stream.split();
+        let (client_reader, client) = stream.split();
         let Line { stream: service, buffer: incoming, used } = line;
-        let (mut service_reader, mut service) = service.split();
+        let (service_reader, service) = service.split();
+        let rest = match (try_.body, asked.length) {
+            (None, BodyLength::Known(length)) => Rest::Length(length),
+            (None, BodyLength::Chunked) => Rest::Chunks(Rechunk::new(try_.route.settings.body_bytes)),
+            _ => Rest::Nothing,
+        };
+        let upload = Upload::new(client_reader, buffer, rest, deadlines.body_idle);
+        let mut ends = Ends { service_reader, service, client, upload, incoming, alarm, end };
 
-        // The request.
         worker.let_others_read().await;
-        let mut written = 0;
-        let wrote =
-            alarm.until(end, |context| poll_write_all(&mut service, &scratch.out, &mut written, context));
-        match wrote.await {
+        match ends.write_request(&scratch.out).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let cause = format!("cannot write to {}: {error}", choice.endpoint().address());
@@ -312,85 +312,14 @@ impl Session {
                 return Err(Broken::failed(EndpointFailure::Timeout, false, "it takes nothing".to_owned()));
             }
         }
-        let rest = match (try_.body, asked.length) {
-            (None, BodyLength::Known(length)) => Rest::Length(length),
-            (None, BodyLength::Chunked) => Rest::Chunks(Rechunk::new(try_.route.settings.body_bytes)),
-            _ => Rest::Nothing,
-        };
-        let mut upload = Upload::new(client_reader, buffer, rest, deadlines.body_idle);
 
-        // The head of its answer, and those that come before it.
-        let mut scan = HeadScan::default();
         let mut early = 0;
-        let begun_done = upload.is_done();
-        let mut counting = false;
         loop {
-            let event = poll_fn(|context| {
-                loop {
-                    // First what is there: it may have come together with an answer before the final one.
-                    match scan.end(incoming.bytes()) {
-                        Ok(Some(length)) => return Poll::Ready(Event::Head(length)),
-                        Ok(None) if incoming.len() >= ANSWER_HEAD => {
-                            return Poll::Ready(Event::Bad("its head is too long"));
-                        }
-                        Ok(None) if !incoming.has_room() => incoming.make_room(incoming.len() * 2),
-                        Ok(None) => {}
-                        Err(_) => {
-                            return Poll::Ready(Event::Bad("a line ends without a carriage return"));
-                        }
-                    }
-                    match incoming.poll_fill(&mut service_reader, context) {
-                        Poll::Ready(Ok(0)) => {
-                            return Poll::Ready(Event::Ended("the connection ended".to_owned()));
-                        }
-                        Poll::Ready(Err(error)) => return Poll::Ready(Event::Ended(error.to_string())),
-                        Poll::Ready(Ok(_)) => {}
-                        Poll::Pending => break,
-                    }
-                }
-                if let Poll::Ready(fault) = upload.poll(Some(&mut service), context) {
-                    return Poll::Ready(Event::Client(fault));
-                }
-                let done = upload.is_done();
-                if done {
-                    uploading.take();
-                }
-                if done && !counting {
-                    // From here on it is the service that is waited for.
-                    counting = true;
-                    *now = if begun_done { *now } else { Instant::now() };
-                    alarm.set(end.min(*now + deadlines.answer_head));
-                } else if !done {
-                    alarm.set(end);
-                }
-                alarm.poll_due(context).map(|()| Event::Late)
-            });
-            let length = match event.await {
-                Event::Head(length) => length,
-                Event::Ended(cause) => {
-                    let stale = *used && incoming.is_empty() && early == 0;
-                    return Err(Broken::failed(EndpointFailure::Answer, stale, cause));
-                }
-                Event::Bad(cause) => {
-                    return Err(Broken::failed(EndpointFailure::Answer, false, cause.to_owned()));
-                }
-                Event::Client(BodyFault::Gone) => return Err(Broken::Stop(Stop::Gone)),
-                Event::Client(fault) => {
-                    let most = try_.route.settings.body_bytes;
-                    return Err(Broken::Stop(refusal::body(fault, most).into()));
-                }
-                Event::Late if upload.waits_for_the_client() => {
-                    return Err(Broken::Stop(refusal::body(BodyFault::Slow, 0).into()));
-                }
-                Event::Late => {
-                    let cause = format!("no answer within {:?}", deadlines.answer_head);
-                    return Err(Broken::failed(EndpointFailure::Timeout, false, cause));
-                }
-            };
-
+            let head = ends.answer_head(now, deadlines.answer_head, uploading).await;
+            let length = head.map_err(|why| broken(why, &ends, *used && early == 0, try_))?;
             let mut slots = [const { MaybeUninit::uninit() }; MOST_FIELDS];
-            let is_head = asked.method == crate::http1::Method::Head;
-            let head = match ResponseHead::read(&incoming.bytes()[..length], &mut slots, is_head) {
+            let is_head = asked.method == Method::Head;
+            let head = match ResponseHead::read(&ends.incoming.bytes()[..length], &mut slots, is_head) {
                 Ok(head) => head,
                 Err(bad) => return Err(Broken::failed(EndpointFailure::Answer, false, bad.to_string())),
             };
@@ -403,8 +332,7 @@ impl Session {
                 choice.succeeded(*now);
                 scratch.out.clear();
                 answer::write_switch(&head, &scratch.added, &mut scratch.out);
-                incoming.consume(length);
-                upload.forget(body);
+                ends.incoming.consume(length);
                 note(worker, asked, 101, *now);
                 return Ok(Answer { ending: AnswerEnd::Tunnel, keep_alive: false });
             }
@@ -419,51 +347,17 @@ impl Session {
                 if head.status != 100 && !asked.old {
                     answer::write_early(&head, &mut scratch.out);
                 }
-                incoming.consume(length);
-                scan = HeadScan::default();
-                counting = false;
-                let mut written = 0;
-                let wrote = alarm
-                    .until(end, |context| poll_write_all(&mut client, &scratch.out, &mut written, context));
-                if !matches!(wrote.await, Ok(Ok(()))) {
-                    return Err(Broken::Stop(Stop::Gone));
-                }
+                ends.incoming.consume(length);
+                ends.write_early(&scratch.out).await.map_err(Broken::Stop)?;
                 continue;
             }
 
-            // The verdict on the endpoint.
             *now = Instant::now();
-            match EndpointFailure::of_status(head.status, head.retry_after) {
-                Some(why) if try_.may_repeat && matches!(head.status, 502..=504) && upload.is_done() => {
-                    let upstream = &try_.route.upstream;
-                    if upstream.endpoints().len() > 1 && upstream.take_retry() {
-                        let cause = format!("it answers {}", head.status);
-                        return Err(Broken::Failed(Failed {
-                            why,
-                            sent: true,
-                            stale: false,
-                            retry_taken: true,
-                            judged: false,
-                            cause,
-                        }));
-                    }
-                    choice.failed(why, *now);
-                }
-                Some(why) => choice.failed(why, *now),
-                None => choice.succeeded(*now),
-            }
-            if head.status == 503 && try_.unknown {
-                // A 503 promises that nothing was changed, and nobody knows that of the first try.
-                let cause = "refused the second time, after the first time's outcome was lost".to_owned();
-                let why = EndpointFailure::Status(503);
-                let (sent, stale, retry_taken, judged) = (true, false, false, true);
-                return Err(Broken::Failed(Failed { why, sent, stale, retry_taken, judged, cause }));
-            }
-
+            judge(try_, &head, ends.upload.is_done(), *now)?;
             let ending = Ending::of(&head, asked.old);
             let keep_alive = asked.keep_alive
                 && ending != Ending::Close
-                && upload.is_done()
+                && ends.upload.is_done()
                 && !worker.shared.drain.is_draining();
             scratch.out.clear();
             let cors = asked.front().settings.cors.is_some();
@@ -473,77 +367,74 @@ impl Session {
             answer::write_head(&head, ending, to, public_name, &mut scratch.out);
             let (status, reusable) = (head.status, head.keep_alive);
             let mut download = Download::new(head.length, ending);
-            incoming.consume(length);
-            upload.forget(body);
+            ends.incoming.consume(length);
+            ends.upload.forget(try_.body.unwrap_or(0));
             note(worker, asked, status, *now);
 
-            // The body. Most are here already, and leave together with the head.
-            let broken_off = |why| {
-                choice.failed(EndpointFailure::Answer, Instant::now());
-                Broken::Stop(Stop::Cut(why))
-            };
-            let mut done = download.take(incoming, &mut scratch.out).map_err(broken_off)?;
-            if !done {
-                incoming.make_room(BODY_ROOM);
-            }
-            let mut written = 0;
-            while !done {
-                let out = &mut scratch.out;
-                alarm.set(end);
-                let step = poll_fn(|context| {
-                    // What is at hand goes out before more is read, so a slow client slows the service down.
-                    match poll_write_all(&mut client, out, &mut written, context) {
-                        Poll::Ready(Err(_)) => return Poll::Ready(Err(Stop::Gone)),
-                        Poll::Ready(Ok(())) => match download.poll_pass(incoming, &mut client, context) {
-                            Poll::Ready(Err(_)) => return Poll::Ready(Err(Stop::Gone)),
-                            Poll::Ready(Ok(())) if download.is_complete() => return Poll::Ready(Ok(0)),
-                            Poll::Ready(Ok(())) => match incoming.poll_fill(&mut service_reader, context) {
-                                Poll::Ready(Ok(count)) => return Poll::Ready(Ok(count)),
-                                // As good as its end: the body says whether it is complete.
-                                Poll::Ready(Err(_)) => return Poll::Ready(Ok(0)),
-                                Poll::Pending => {}
-                            },
-                            Poll::Pending => {}
-                        },
-                        Poll::Pending => {}
-                    }
-                    if let Poll::Ready(fault) = upload.poll(Some(&mut service), context) {
-                        return Poll::Ready(match fault {
-                            BodyFault::Gone => Err(Stop::Gone),
-                            _ => Err(Stop::Cut("the client broke off its body")),
-                        });
-                    }
-                    alarm.poll_due(context).map(|()| Err(Stop::Cut("the answer took too long")))
-                });
-                let count: usize = step.await.map_err(Broken::Stop)?;
-                out.clear();
-                written = 0;
-                done = match count {
-                    0 if download.is_complete() => true,
-                    0 => download.ended(out).map(|()| true).map_err(broken_off)?,
-                    _ => download.take_more(incoming, out).map_err(broken_off)?,
-                };
-            }
-            let complete = upload.is_done();
+            ends.pass_body(&mut download, &mut scratch.out).await.map_err(|cut| {
+                if matches!(cut, Stop::Broken(_)) {
+                    choice.failed(EndpointFailure::Answer, Instant::now());
+                }
+                Broken::Stop(cut)
+            })?;
+            let complete = ends.upload.is_done();
             let reusable = reusable && complete && download.leaves_the_connection_open();
             return Ok(Answer { ending: AnswerEnd::Rest { reusable }, keep_alive: keep_alive && complete });
         }
     }
 }
 
+/// What it means that no head came; `stale` says that the service may just have closed the connection.
+fn broken(why: NoHead, ends: &Ends<'_>, stale: bool, try_: &Try<'_>) -> Broken {
+    match why {
+        NoHead::Ended(cause) => {
+            Broken::failed(EndpointFailure::Answer, stale && ends.incoming.is_empty(), cause)
+        }
+        NoHead::Bad(cause) => Broken::failed(EndpointFailure::Answer, false, cause.to_owned()),
+        NoHead::Client(BodyFault::Gone) => Broken::Stop(Stop::Gone),
+        NoHead::Client(fault) => Broken::Stop(refusal::body(fault, try_.route.settings.body_bytes).into()),
+        NoHead::Late if ends.upload.waits_for_the_client() => {
+            Broken::Stop(refusal::body(BodyFault::Slow, 0).into())
+        }
+        NoHead::Late => {
+            let cause = "no answer in time".to_owned();
+            Broken::failed(EndpointFailure::Timeout, false, cause)
+        }
+    }
+}
+
+/// Tells the endpoint's breaker what its answer says about it.
+///
+/// # Errors
+/// When the answer is better not passed on: another endpoint may have a better one, or it promises what nobody knows.
+fn judge(try_: &Try<'_>, head: &ResponseHead<'_, '_>, uploaded: bool, now: Instant) -> Result<(), Broken> {
+    match EndpointFailure::of_status(head.status, head.retry_after) {
+        Some(why) if try_.may_repeat && matches!(head.status, 502..=504) && uploaded => {
+            let upstream = &try_.route.upstream;
+            if upstream.endpoints().len() > 1 && upstream.take_retry() {
+                let cause = format!("it answers {}", head.status);
+                let (sent, stale, retry_taken, judged) = (true, false, true, false);
+                return Err(Broken::Failed(Failed { why, sent, stale, retry_taken, judged, cause }));
+            }
+            try_.choice.failed(why, now);
+        }
+        Some(why) => try_.choice.failed(why, now),
+        None => try_.choice.succeeded(now),
+    }
+    if head.status == 503 && try_.unknown {
+        // A 503 promises that nothing was changed, and nobody knows that of the first try.
+        let cause = "refused the second time, after the first time's outcome was lost".to_owned();
+        let why = EndpointFailure::Status(503);
+        let (sent, stale, retry_taken, judged) = (true, false, false, true);
+        return Err(Broken::Failed(Failed { why, sent, stale, retry_taken, judged, cause }));
+    }
+    Ok(())
+}
+
 /// Counts an answer whose head is about to be written.
 fn note(worker: &Worker, asked: &Asked, status: u16, now: Instant) {
     worker.counts.answered.set(worker.counts.answered.get() + 1);
     worker.note(asked, status, now);
-}
-
-/// What happened while the head of an answer was awaited.
-enum Event {
-    Head(usize),
-    Ended(String),
-    Bad(&'static str),
-    Client(BodyFault),
-    Late,
 }
 
 /// An answer whose last bytes may still have to be written.

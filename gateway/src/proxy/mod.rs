@@ -24,6 +24,7 @@ mod decide;
 mod own;
 mod refusal;
 
+mod conversation;
 mod exchange;
 
 mod answer;

@@ -70,6 +70,8 @@ pub enum Stop {
     Refused(Refusal),
     /// The answer breaks off.
     Cut(&'static str),
+    /// The answer breaks off, and the service is to blame.
+    Broken(&'static str),
     /// The client has gone.
     Gone,
 }
@@ -210,7 +212,7 @@ impl Session {
             Ok(Decision::Forward(plan)) => match self.forward(&worker, &asked, &plan).await {
                 Ok(flow) => flow,
                 Err(Stop::Refused(refusal)) => self.refuse(&asked, refusal).await,
-                Err(Stop::Cut(cause)) => {
+                Err(Stop::Cut(cause) | Stop::Broken(cause)) => {
                     worker.shared.metrics.cut.inc();
                     log::warn!("event=answer_cut request_id={} cause={cause:?}", asked.origin.id());
                     Flow::Cut
