@@ -17,6 +17,8 @@ async fn a_token_is_good_whichever_key_signed_it() {
         .env(Service::Gateway, "AUTH", "required")
         // Published for two seconds before it signs for four.
         .env(Service::Users, "AUTH_KEY_LIFETIME_S", "4")
+        // Longer than the test; no more keys than verifiers read.
+        .env(Service::Users, "AUTH_TOKEN_LIFETIME_S", "120")
         .start()
         .await;
     let mut sessions: Vec<(String, Session)> = Vec::new();

@@ -182,7 +182,8 @@ async fn keys_and_tokens_outlive_a_kill() {
 
 #[tokio::test]
 async fn a_new_key_is_published_before_it_signs_and_the_old_one_stays() {
-    let system = users(system().env_of_all("AUTH_KEY_LIFETIME_S", "8")).await;
+    let short = system().env_of_all("AUTH_KEY_LIFETIME_S", "8").env_of_all("AUTH_TOKEN_LIFETIME_S", "120");
+    let system = users(short).await;
     let users = &system.users.http;
     let first = kids(users).await;
     let old = log_in(users, "ada@example.com", "correct horse battery").await.expect(201);
