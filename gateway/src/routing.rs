@@ -100,11 +100,6 @@ impl Table {
         &self.0[number]
     }
 
-    /// Every route, in the order in which they are tried.
-    pub fn routes(&self) -> &[Route] {
-        &self.0
-    }
-
     /// Returns the public name of what a service calls `location`, asking the route first that it answered.
     pub fn backward(&self, answered: usize, location: &str) -> Option<String> {
         let first = self.0.get(answered);

@@ -97,6 +97,15 @@ mod tests {
     }
 
     #[test]
+    fn no_more_keys_are_in_use_than_verifiers_read() {
+        for (key_s, token_s, sound) in [("86400", "3600", true), ("8", "120", true), ("8", "3600", false)] {
+            let lifetimes = [("AUTH_KEY_LIFETIME_S", key_s), ("AUTH_TOKEN_LIFETIME_S", token_s)];
+
+            assert_eq!(read(&lifetimes).1.is_ok(), sound, "{key_s} {token_s}");
+        }
+    }
+
+    #[test]
     fn nobody_is_admin_if_nothing_is_said() {
         let (config, mistakes) = read(&[]);
 

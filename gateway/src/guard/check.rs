@@ -23,18 +23,16 @@ pub struct Principal {
     pub subject: String,
     /// What that one may do.
     pub role: Role,
-    /// From when the token is good no longer, in seconds of the Unix epoch.
-    pub expires_at: u64,
     good_until: u64,
     header_lines: Vec<u8>,
 }
 
 impl Principal {
     fn new(claims: Claims, leeway: Duration) -> Self {
-        let Claims { sub: subject, role, exp: expires_at, .. } = claims;
+        let Claims { sub: subject, role, exp, .. } = claims;
         let header_lines = format!("{SUBJECT}: {subject}\r\n{ROLE}: {role}\r\n").into_bytes();
-        let good_until = expires_at.saturating_add(leeway.as_secs());
-        Self { subject, role, expires_at, good_until, header_lines }
+        let good_until = exp.saturating_add(leeway.as_secs());
+        Self { subject, role, good_until, header_lines }
     }
 
     /// The lines of a request's head that tell a service who asks.

@@ -10,8 +10,6 @@ use common::{
 pub enum Denied {
     /// There is no token where one is needed. The guard's caller says this: it knows what is public.
     Missing,
-    /// There are several `Authorization` fields. The guard's caller says this: it sees the fields.
-    Several,
     /// There are credentials, but not one bearer token.
     Scheme,
     /// The token is refused.
@@ -21,10 +19,9 @@ pub enum Denied {
 }
 
 impl Denied {
-    /// The answer: 400, 401 or 503.
+    /// The answer: 401 or 503.
     pub fn problem(&self) -> Problem {
         match self {
-            Self::Several => Problem::invalid_identity(self.detail()).challenge(self.challenge()),
             Self::KeysUnavailable => Problem::no_keys(self.detail()),
             Self::Missing | Self::Scheme => {
                 Problem::unauthorized("token required", self.challenge()).detail(self.detail())
@@ -39,7 +36,6 @@ impl Denied {
     pub fn challenge(&self) -> &'static str {
         match self {
             Self::Missing | Self::Scheme => CHALLENGE,
-            Self::Several => "Bearer realm=\"warren\", error=\"invalid_request\"",
             Self::Token(TokenError::Expired) => {
                 "Bearer realm=\"warren\", error=\"invalid_token\", error_description=\"the token has expired\""
             }
@@ -57,7 +53,6 @@ impl Denied {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::Several => "several",
             Self::Scheme => "scheme",
             Self::Token(error) => error.label(),
             Self::KeysUnavailable => "keys_unavailable",
@@ -69,7 +64,6 @@ impl Denied {
             Self::Missing => {
                 "send Authorization: Bearer <token>; POST /api/users/sessions with email and password gives one"
             }
-            Self::Several => "Authorization must be sent once",
             Self::Scheme => "Authorization must be Bearer and one token; no other scheme is taken",
             Self::Token(TokenError::Expired) => "the token has expired; log in again",
             Self::Token(TokenError::NotYet) => "the token is not valid yet",

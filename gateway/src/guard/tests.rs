@@ -94,7 +94,6 @@ fn a_good_token_tells_who_asks_however_often_it_comes() {
         let principal = check(&guard, &token(), NOW).expect("it is good");
         assert_eq!((principal.subject.as_str(), principal.role.as_str()), ("u1", "user"));
         assert_eq!(principal.header_lines(), b"x-warren-subject: u1\r\nx-warren-role: user\r\n");
-        assert_eq!(principal.expires_at, NOW + 3600);
     }
     assert_eq!(guard.check(None, NOW), Ok(None));
 }
@@ -351,7 +350,6 @@ fn the_sender_of_a_token_learns_no_more_than_helps_its_owner() {
     }
     assert_ne!(told(TokenError::Expired), same);
     assert!(!Denied::Missing.challenge().contains("error="), "RFC 6750 section 3.1");
-    assert_eq!(Denied::Several.problem().status().as_u16(), 400);
 }
 
 #[test]

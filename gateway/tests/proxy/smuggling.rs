@@ -484,7 +484,7 @@ fn what_follows_a_large_body_that_was_passed_on_is_not_skipped_with_it() {
     let service = Service::start(|visit| {
         visit.body()?;
         // Meanwhile the gateway reads on.
-        std::thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(100));
         visit.reply("nonsense\r\n\r\n")
     });
     let settings = "[limits]\nhead_bytes = \"1 MiB\"\n[[routes]]\npath = \"/api/users\"\ntarget = \"/users\"\n\
