@@ -13,6 +13,8 @@ pub mod http;
 
 pub mod rabbit;
 
+pub mod broker;
+
 pub mod up;
 
 pub mod dead_letters;

@@ -1,0 +1,4 @@
+//! An AMQP 0-9-1 broker in one process, so that Warren runs and is tested where nothing is installed.
+
+mod message;
+pub use message::{BadMessage, Message};
