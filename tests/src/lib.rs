@@ -19,6 +19,8 @@ pub mod duration;
 
 pub mod fault;
 
+pub mod fault_proxy;
+
 pub mod up;
 
 pub mod dead_letters;
