@@ -11,6 +11,9 @@ pub mod ports;
 
 pub mod http;
 
+mod watched;
+pub use watched::Keep;
+
 pub mod rabbit;
 
 pub mod broker;

@@ -2,3 +2,6 @@
 
 mod message;
 pub use message::{BadMessage, Message};
+
+mod process;
+pub use process::{EmbeddedError, EmbeddedNode};
