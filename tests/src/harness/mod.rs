@@ -24,3 +24,6 @@ pub use setup::{DeadLetters, Setup};
 
 mod system;
 pub use system::System;
+
+mod stories;
+pub use stories::{BrokerKind, GIVEN, On, Story, current_broker, run};
