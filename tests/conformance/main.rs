@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    warren::harness::run(Vec::new())
+    warren::harness::run(warren::stories_of![])
 }
