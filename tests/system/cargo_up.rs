@@ -14,7 +14,6 @@ use warren::service::Service;
 
 use crate::support::{WARREN, system};
 
-#[tokio::test]
 async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
     let mut up = Up::start(&["--broker", &shared_vhost().await]);
     up.wait_for("ready after").await;
@@ -40,7 +39,6 @@ async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
     assert!(!output.contains('\x1b'), "colours are for terminals: {output}");
 }
 
-#[tokio::test]
 async fn a_taken_port_is_named_with_the_option_that_changes_it() {
     let port = ports::free();
     let _taken = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
@@ -54,7 +52,6 @@ async fn a_taken_port_is_named_with_the_option_that_changes_it() {
     assert!(output.contains("--orders-port"), "{output}");
 }
 
-#[tokio::test]
 async fn a_broker_that_is_away_is_named_when_the_system_is_ready() {
     let nowhere = format!("amqp://127.0.0.1:{}", ports::free());
     let mut up = Up::start(&["--broker", &nowhere]);
@@ -71,7 +68,6 @@ async fn a_broker_that_is_away_is_named_when_the_system_is_ready() {
     }
 }
 
-#[tokio::test]
 async fn everybody_may_come_in_unless_the_environment_or_a_file_says_otherwise() {
     let nowhere = format!("amqp://127.0.0.1:{}", ports::free());
     let folder = Folder::new();
@@ -101,7 +97,6 @@ async fn everybody_may_come_in_unless_the_environment_or_a_file_says_otherwise()
     }
 }
 
-#[tokio::test]
 async fn a_service_that_is_misconfigured_stops_the_system_at_once() {
     let mut up = Up::start_with(&["--broker", "amqp://127.0.0.1:1"], &[("STORE", "floppy")]);
 
@@ -113,7 +108,6 @@ async fn a_service_that_is_misconfigured_stops_the_system_at_once() {
     assert!(!output.contains("starting it again"), "{output}");
 }
 
-#[tokio::test]
 async fn what_no_service_could_use_is_refused_with_its_name_before_anything_starts() {
     let tls = "amqps://me:secret@host";
     for (arguments, environment, said) in [
@@ -133,7 +127,6 @@ async fn what_no_service_could_use_is_refused_with_its_name_before_anything_star
     }
 }
 
-#[tokio::test]
 async fn a_subcommand_asks_a_running_service_whether_it_is_ready() {
     let system = system().start().await;
 
@@ -218,4 +211,16 @@ impl Up {
             self.launcher.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).expect("the launcher runs");
         kill_process(pid, signal).expect("the launcher runs");
     }
+}
+
+warren::stories! {
+    on both brokers:
+        a_service_that_is_killed_is_back_and_a_signal_drains_the_system,
+        a_subcommand_asks_a_running_service_whether_it_is_ready;
+    without a broker:
+        a_taken_port_is_named_with_the_option_that_changes_it,
+        a_broker_that_is_away_is_named_when_the_system_is_ready,
+        everybody_may_come_in_unless_the_environment_or_a_file_says_otherwise,
+        a_service_that_is_misconfigured_stops_the_system_at_once,
+        what_no_service_could_use_is_refused_with_its_name_before_anything_starts;
 }

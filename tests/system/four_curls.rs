@@ -10,7 +10,6 @@ use warren::http::Http;
 
 use crate::support::{problem, system};
 
-#[tokio::test]
 async fn the_four_commands_work_word_for_word_on_a_fresh_system() {
     let system = system().start().await;
 
@@ -51,7 +50,6 @@ async fn the_four_commands_work_word_for_word_on_a_fresh_system() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn an_order_names_its_customer_and_is_cancelled_once() {
     let system = system().start().await;
     let placed = place(&system.api, "u1", &["book", "pen"]).await;
@@ -79,7 +77,6 @@ async fn an_order_names_its_customer_and_is_cancelled_once() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn the_location_of_what_was_made_leads_to_it() {
     let system = system().start().await;
 
@@ -97,7 +94,6 @@ async fn the_location_of_what_was_made_leads_to_it() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn lists_are_paged_with_nothing_twice_and_nothing_left_out() {
     let system = system().start().await;
     let mut users = BTreeSet::from(["u1".to_owned()]);
@@ -139,7 +135,6 @@ async fn lists_are_paged_with_nothing_twice_and_nothing_left_out() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn what_is_placed_while_a_list_is_read_comes_at_its_end() {
     let system = system().start().await;
     let mut expected = Vec::new();
@@ -231,4 +226,13 @@ fn merged(object: &Value, more: &Value) -> Value {
     let mut object = object.clone();
     object.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     object
+}
+
+warren::stories! {
+    on both brokers:
+        the_four_commands_work_word_for_word_on_a_fresh_system,
+        an_order_names_its_customer_and_is_cancelled_once,
+        the_location_of_what_was_made_leads_to_it,
+        lists_are_paged_with_nothing_twice_and_nothing_left_out,
+        what_is_placed_while_a_list_is_read_comes_at_its_end;
 }

@@ -5,3 +5,5 @@ pub use message::{BadMessage, Message};
 
 mod process;
 pub use process::{EmbeddedError, EmbeddedNode};
+
+pub mod faults;
