@@ -1,18 +1,20 @@
 //! `cargo up`, as a person runs it.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use tokio::process::{Child, Command};
-use warren::harness::{Folder, eventually, shared_vhost};
+use warren::harness::{BrokerKind, Folder, current_broker, eventually, eventually_equal, shared_vhost};
 use warren::http::Http;
 use warren::ports;
+use warren::rabbit::{Installation, preflight};
 use warren::service::Service;
 
-use crate::support::{WARREN, system};
+use crate::support::{WARREN, can_mount, queues_are_registered, system};
 
 async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
     let mut up = Up::start(&["--broker", &shared_vhost().await]);
@@ -37,6 +39,70 @@ async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
     let ends = ["gateway drained", "users drained", "orders drained"].map(|end| output.find(end).expect(end));
     assert!(ends[0] < ends[1] && ends[0] < ends[2], "the gateway ends first: {output}");
     assert!(!output.contains('\x1b'), "colours are for terminals: {output}");
+}
+
+async fn a_broker_that_is_killed_is_back_and_no_event_is_lost() {
+    let kind = match current_broker() {
+        BrokerKind::RabbitMq => "rabbitmq",
+        _ => "embedded",
+    };
+    let mut up = Up::start(&["--broker", kind]);
+    up.wait_for("Ctrl-C ends it").await;
+    up.order_is_counted(1).await;
+    queues_are_registered(&up.folder).await;
+    let output = up.output();
+    let line = output
+        .lines()
+        .find(|line| line.contains("broker: ") && line.contains("(process "))
+        .expect("it says so");
+    let pid = line.split_once("(process ").and_then(|(_, rest)| rest.split_once(',')?.0.parse().ok());
+    assert_eq!(
+        line.contains("for development, tests and demos on one machine"),
+        kind == "embedded",
+        "{line}"
+    );
+
+    kill_process(pid.and_then(Pid::from_raw).expect("a process id"), Signal::KILL).expect("the broker runs");
+    up.wait_for("is back as process").await;
+
+    up.order_is_counted(2).await;
+    up.signal(Signal::TERM);
+    let status = up.launcher.wait().await.expect("it ends");
+    assert!(status.success(), "{status}: {}", up.output());
+}
+
+/// Where RabbitMQ is installed, its folder is hidden in a mount namespace that ends with the launcher.
+async fn where_nothing_is_installed_the_embedded_broker_is_taken_and_named() {
+    const HIDE: &str = r#"mount -t tmpfs warren "$RABBITMQ" && export PATH=/nowhere && exec "$0" "$@""#;
+    let installed = Installation::find().ok();
+    if preflight((Ipv4Addr::LOCALHOST, 5672).into()).await.is_ok() {
+        return eprintln!("left out: a broker listens on port 5672 of this machine, and cargo up takes it");
+    }
+    if installed.is_some() && !can_mount() {
+        return eprintln!("left out: this machine lets nobody mount anything, so RabbitMQ cannot be hidden");
+    }
+    let command = match &installed {
+        Some(rabbitmq) => {
+            let mut command = Command::new("unshare");
+            command
+                .args(["--mount", "--map-root-user", "sh", "-c", HIDE, WARREN])
+                .env("RABBITMQ", rabbitmq.folder());
+            command
+        }
+        None => Command::new(WARREN),
+    };
+
+    let mut up = Up::run(command, &[], &[("AMQP_URL", "")]);
+    up.wait_for("Ctrl-C ends it").await;
+
+    let output = up.output();
+    assert!(output.contains("no RabbitMQ is given, listens on port 5672 or is installed"), "{output}");
+    assert!(output.contains("broker: the embedded one at amqp://"), "{output}");
+    assert!(output.contains("production uses RabbitMQ"), "{output}");
+    up.order_is_counted(1).await;
+    up.signal(Signal::TERM);
+    let status = up.launcher.wait().await.expect("it ends");
+    assert!(status.success(), "{status}: {}", up.output());
 }
 
 async fn a_taken_port_is_named_with_the_option_that_changes_it() {
@@ -149,7 +215,7 @@ struct Up {
     launcher: Child,
     gateway_port: u16,
     output: PathBuf,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Up {
@@ -160,12 +226,16 @@ impl Up {
 
     /// Starts it with these variables as well.
     fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::run(Command::new(WARREN), arguments, environment)
+    }
+
+    /// Starts it by a command that ends in the binary.
+    fn run(mut command: Command, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
         let output = folder.path().join("output");
         let file = File::create(&output).expect("the test's folder can be written");
         let gateway_port = ports::free();
 
-        let mut command = Command::new(WARREN);
         command
             .envs(environment.iter().copied())
             .arg("up")
@@ -179,12 +249,7 @@ impl Up {
             }
         }
         command.stdout(file.try_clone().expect("a file can be opened twice")).stderr(file).kill_on_drop(true);
-        Self {
-            launcher: command.spawn().expect("this build's binary runs"),
-            gateway_port,
-            output,
-            _folder: folder,
-        }
+        Self { launcher: command.spawn().expect("this build's binary runs"), gateway_port, output, folder }
     }
 
     fn output(&self) -> String {
@@ -197,6 +262,14 @@ impl Up {
             if output.contains(text) { Ok(()) } else { Err(output) }
         })
         .await;
+    }
+
+    /// Orders for Ada and waits until so many orders of hers are counted.
+    async fn order_is_counted(&self, count: i64) {
+        let api = Http::new(format!("http://127.0.0.1:{}/api", self.gateway_port));
+        api.post("/orders").json(&json!({ "userId": "u1", "items": ["book"] })).await.expect(201);
+        let counted = async || api.get("/users/u1").await.expect(200).json()["orderCount"].as_i64();
+        eventually_equal(Duration::from_secs(30), "orders of Ada", Some(count), counted).await;
     }
 
     /// The process ids that the launcher prints after `text`.
@@ -215,8 +288,11 @@ impl Up {
 
 warren::stories! {
     on both brokers:
+        a_broker_that_is_killed_is_back_and_no_event_is_lost,
         a_service_that_is_killed_is_back_and_a_signal_drains_the_system,
         a_subcommand_asks_a_running_service_whether_it_is_ready;
+    on the embedded broker:
+        where_nothing_is_installed_the_embedded_broker_is_taken_and_named;
     without a broker:
         a_taken_port_is_named_with_the_option_that_changes_it,
         a_broker_that_is_away_is_named_when_the_system_is_ready,
