@@ -133,8 +133,8 @@ async fn the_store_fails_and_reads_go_on(system: &System, shoppers: &Shoppers) {
 /// Orders on a disk of 16 MiB with these variables; `None`, said aloud, where the machine lets nobody mount.
 async fn on_small_disk(variables: &[(&str, &str)]) -> Option<(System, SmallDisk)> {
     if !can_mount() {
-        note!(
-            "this machine lets us mount nothing, not even in a namespace of our own: \
+        eprintln!(
+            "left out: this machine lets us mount nothing, not even in a namespace of our own: \
              a_file_that_may_not_grow_is_lived_through_like_a_full_disk stands for this test"
         );
         return None;
