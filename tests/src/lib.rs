@@ -20,6 +20,12 @@ pub mod broker;
 
 pub mod own_broker;
 
+pub mod duration;
+
+pub mod fault;
+
+pub mod fault_proxy;
+
 pub mod up;
 
 pub mod dead_letters;

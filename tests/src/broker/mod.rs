@@ -3,7 +3,9 @@
 mod message;
 pub use message::{BadMessage, Message};
 
-mod process;
-pub use process::{EmbeddedError, EmbeddedNode};
+pub mod store;
 
 pub mod faults;
+
+mod process;
+pub use process::{EmbeddedError, EmbeddedNode};
