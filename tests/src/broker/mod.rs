@@ -51,6 +51,8 @@ mod definitions;
 
 pub mod faults;
 
+mod process;
+pub use process::{EmbeddedError, EmbeddedNode};
 mod orders;
 
 use std::process::ExitCode;
