@@ -190,7 +190,7 @@ impl fmt::Debug for Message {
 }
 
 /// Reads the flags and values of properties.
-fn decode(properties: &[u8]) -> Result<BasicProperties, BadMessage> {
+pub(super) fn decode(properties: &[u8]) -> Result<BasicProperties, BadMessage> {
     match parse_properties(properties) {
         Ok(([], properties)) => Ok(properties),
         _ => Err(BadMessage::Properties),
@@ -198,7 +198,7 @@ fn decode(properties: &[u8]) -> Result<BasicProperties, BadMessage> {
 }
 
 /// Writes properties as they are on the wire.
-fn encode(properties: &BasicProperties) -> Result<Vec<u8>, BadMessage> {
+pub(super) fn encode(properties: &BasicProperties) -> Result<Vec<u8>, BadMessage> {
     let written = gen_properties(properties)(WriteContext::from(Vec::new()));
     written.map(|context| context.into_inner().0).map_err(|_| BadMessage::Properties)
 }
@@ -221,7 +221,10 @@ mod tests {
         let read = Message::from_record(message.record()).expect("it is a record");
 
         assert_eq!(read, message);
-        assert_eq!((read.exchange(), read.routing_key(), read.body()), ("events", "order.created", &b"{}"[..]));
+        assert_eq!(
+            (read.exchange(), read.routing_key(), read.body()),
+            ("events", "order.created", &b"{}"[..])
+        );
         assert_eq!(read.decode_properties(), properties());
         assert_eq!((read.is_persistent(), read.expiration()), (true, Some(Duration::from_millis(1500))));
     }

@@ -2,3 +2,12 @@
 
 mod message;
 pub use message::{BadMessage, Message};
+
+mod refusal;
+pub use refusal::{Refusal, Scope};
+
+pub mod arguments;
+
+pub mod exchange;
+
+pub mod death;
