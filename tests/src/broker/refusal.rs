@@ -102,6 +102,11 @@ impl Refusal {
         Self::connection(541, "INTERNAL_ERROR", explanation)
     }
 
+    /// What somebody ordered to close a channel with, as it is.
+    pub fn ordered(code: u16, text: String) -> Self {
+        Self { code, text: shorten(text), scope: Scope::Channel }
+    }
+
     fn channel(code: u16, name: &str, explanation: impl fmt::Display) -> Self {
         Self { code, text: shorten(format!("{name} - {explanation}")), scope: Scope::Channel }
     }
@@ -114,7 +119,7 @@ impl Refusal {
 /// The texts that are always the same.
 impl Refusal {
     /// A client means the queue that it declared last, by the empty name, and declared none.
-    pub fn no_declared_queue() -> Self {
+    pub fn no_previous_queue() -> Self {
         Self::channel(404, "NOT_FOUND", "no previously declared queue")
     }
 

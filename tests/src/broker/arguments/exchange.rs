@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use amq_protocol::protocol::exchange;
 use amq_protocol::types::FieldTable;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,18 @@ pub struct ExchangeDeclaration<'a> {
     pub internal: bool,
     /// All else.
     pub arguments: &'a FieldTable,
+}
+
+impl<'a> From<&'a exchange::Declare> for ExchangeDeclaration<'a> {
+    fn from(declare: &'a exchange::Declare) -> Self {
+        Self {
+            kind: declare.kind.as_str(),
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            internal: declare.internal,
+            arguments: &declare.arguments,
+        }
+    }
 }
 
 impl ExchangeDeclaration<'_> {

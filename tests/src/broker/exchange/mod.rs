@@ -228,6 +228,17 @@ impl Exchanges {
         self.all.iter().flat_map(|(name, exchange)| bindings(name, exchange))
     }
 
+    /// The bindings of an exchange.
+    pub fn bindings_of(&self, exchange: &str) -> Vec<Binding> {
+        let found = self.all.get_key_value(exchange);
+        found.map(|(name, exchange)| bindings(name, exchange).collect()).unwrap_or_default()
+    }
+
+    /// The bindings of a queue.
+    pub fn bindings_to(&self, queue: QueueId) -> Vec<Binding> {
+        self.bindings().filter(|binding| binding.queue == queue).collect()
+    }
+
     fn find(&self, name: &str) -> Result<&Exchange, Refusal> {
         self.all.get(name).ok_or_else(|| Refusal::not_found("exchange", name, &self.vhost))
     }

@@ -183,6 +183,8 @@ fn an_exchange_is_deleted_with_its_bindings() {
     let binding =
         Binding { exchange: "x".to_owned(), queue: 1, routing_key: "a.#".to_owned(), arguments: arguments() };
     assert_eq!(exchanges.bindings().collect::<Vec<_>>(), std::slice::from_ref(&binding));
+    assert_eq!(exchanges.bindings_of("x"), exchanges.bindings_to(1));
+    assert_eq!((exchanges.bindings_of("nope"), exchanges.bindings_to(2)), (vec![], vec![]));
     assert_eq!(exchanges.delete("x", false), Ok(Some(vec![binding])));
     assert_eq!(exchanges.delete("x", false), Ok(None));
     assert_eq!(exchanges.route("x", "a", &mut Vec::new()).map_err(|refusal| refusal.code), Err(404));
