@@ -15,6 +15,12 @@ pub mod rabbit;
 
 pub mod broker;
 
+pub mod duration;
+
+pub mod fault;
+
+pub mod fault_proxy;
+
 pub mod up;
 
 pub mod dead_letters;
