@@ -92,18 +92,13 @@ impl Refusal {
         Self::connection(540, "NOT_IMPLEMENTED", explanation)
     }
 
-    /// What a tester ordered; it closes the channel.
-    pub fn ordered(code: u16, text: impl Into<String>) -> Self {
-        Self { code, text: shorten(text.into()), scope: Scope::Channel }
-    }
-
     /// The broker's own mistake, 541.
     pub fn internal_error(explanation: impl fmt::Display) -> Self {
         Self::connection(541, "INTERNAL_ERROR", explanation)
     }
 
     /// What somebody ordered to close a channel with, as it is.
-    pub fn ordered(code: u16, text: String) -> Self {
+    pub fn ordered(code: u16, text: impl Into<String>) -> Self {
         Self { code, text: shorten(text), scope: Scope::Channel }
     }
 

@@ -146,6 +146,9 @@ impl Broker {
     }
 
     fn bind_queue(&mut self, id: ConnectionId, channel: u16, bind: &queue::Bind) -> Result<(), Refusal> {
+        // RabbitMQ looks for the exchange first.
+        let vhost = self.connections.get(&id).and_then(|connection| self.vhosts.get(&connection.vhost));
+        vhost.map_or(Ok(()), |vhost| vhost.exchanges.passive(bind.exchange.as_str()).map(drop))?;
         let (queue_id, routing_key) = self.queue_and_key(id, channel, &bind.queue, &bind.routing_key)?;
         let Some(queue) = self.queues.get(&queue_id) else { return Ok(()) };
         let (vhost_name, queue_name, is_durable) =
@@ -293,7 +296,7 @@ impl Broker {
     fn last_queue(&self, id: ConnectionId, channel: u16) -> Result<Rc<str>, Refusal> {
         let channel = self.connections.get(&id).and_then(|connection| connection.channels.get(&channel));
         let last = channel.and_then(|channel| channel.last_queue.clone());
-        last.ok_or_else(Refusal::no_declared_queue)
+        last.ok_or_else(Refusal::no_previous_queue)
     }
 }
 
