@@ -83,7 +83,8 @@ async fn a_refused_message_is_gone_from_the_full_queue_alone() {
 
     channel.publish("amq.direct", &other, "half refused").await;
 
-    assert_eq!(channel.confirm().await.done(), Confirm::Nack { tag: 1, multiple: false });
+    let confirm = channel.confirm().await.done();
+    assert!(matches!(confirm, Confirm::Nack { tag: 1, .. }), "{confirm:?}");
     assert_eq!(channel.take(&other).await.text(), "half refused");
     assert_eq!(channel.get(&full).await.done(), None);
 }
@@ -103,13 +104,11 @@ async fn a_queue_can_refuse_bytes() {
     let (channel, q) =
         queue(|queue| queue.number("x-max-length-bytes", 50).text("x-overflow", "reject-publish")).await;
 
-    assert!(
-        channel.put(&q, "a".repeat(60).as_str()).await,
-        "one more is taken below the limit, however large"
-    );
-    assert!(!channel.put(&q, "b").await, "it is full");
+    assert!(channel.put(&q, "a".repeat(40).as_str()).await);
+    assert!(!channel.put(&q, "b".repeat(20).as_str()).await, "there is not room enough");
+    assert!(channel.put(&q, "c".repeat(10).as_str()).await, "there is room enough for a small one");
 
-    assert_eq!(channel.take(&q).await.text(), "a".repeat(60));
+    assert_eq!(channel.take_texts(&q, 2).await, ["a".repeat(40), "c".repeat(10)]);
 }
 
 async fn an_unused_queue_expires() {
@@ -229,25 +228,20 @@ async fn a_message_that_comes_too_often_is_given_up() {
     channel.consume(&q).await.done();
 
     let mut seen = Vec::new();
-    loop {
+    // Whether a requeued message goes to the front (3.10) or to the back is left open.
+    for _ in 0..4 {
         let delivery = channel.delivery().await.done();
         if delivery.text() == "good" {
             channel.ack(delivery.tag).await;
-            // Where a requeued message goes to the back, the good one comes in between.
-            if seen.len() == 3 {
-                break;
-            }
         } else {
             seen.push(delivery.number("x-delivery-count"));
             channel.nack(delivery.tag, true).await;
-            if seen.len() == 3 {
-                break;
-            }
         }
     }
 
     assert_eq!(seen, [None, Some(1), Some(2)]);
-    another_channel(&channel).await.wait_ready(&q, 0).await;
+    channel.settle().await;
+    assert_eq!(channel.delete(&q).await.done(), 0);
 }
 
 async fn a_message_that_comes_too_often_becomes_a_dead_letter() {

@@ -24,6 +24,14 @@ mod acknowledging;
 
 mod limits;
 
+mod dead_letters;
+
+mod durability;
+
+mod warrens_own;
+
+mod a_library;
+
 fn main() -> ExitCode {
     warren::harness::run(warren::stories_of![
         connections,
@@ -34,6 +42,10 @@ fn main() -> ExitCode {
         publishing,
         consuming,
         acknowledging,
-        limits
+        limits,
+        dead_letters,
+        durability,
+        warrens_own,
+        a_library,
     ])
 }

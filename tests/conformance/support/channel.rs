@@ -6,9 +6,12 @@ use std::time::Duration;
 use amq_protocol::frame::{AMQPContentHeader, AMQPFrame};
 use amq_protocol::protocol::{AMQPClass, basic, channel, confirm, exchange, queue};
 use amq_protocol::types::FieldTable;
-use warren::harness::eventually_equal;
+use warren::harness::{eventually, eventually_equal};
 
 use super::{Answer, Closed, Connection, Delivery, Event, Exchange, Message, Queue};
+
+/// What is on its way is there by then.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const BASIC: u16 = 60;
 
@@ -94,10 +97,8 @@ impl Channel {
     /// Waits until this many messages wait in the queue, not counting those delivered and not yet acknowledged.
     pub async fn wait_ready(&self, queue: &str, expected: u32) {
         let what = format!("messages ready in {queue}");
-        eventually_equal(Duration::from_secs(10), &what, expected, async || {
-            self.ask(queue).await.done().message_count
-        })
-        .await;
+        eventually_equal(PATIENCE, &what, expected, async || self.ask(queue).await.done().message_count)
+            .await;
     }
 
     pub async fn bind(&self, queue: &str, exchange: &str, routing_key: &str) -> Result<(), Closed> {
@@ -286,11 +287,17 @@ impl Channel {
     /// Takes the next message for good; waits for it, if it is on its way.
     pub async fn take(&self, queue: &str) -> Delivery {
         let what = format!("a message in {queue}");
-        warren::harness::eventually(Duration::from_secs(10), &what, async || {
+        eventually(PATIENCE, &what, async || {
             let get = basic::Get { queue: queue.into(), no_ack: true };
             self.get_as(get).await.done().ok_or("there is none")
         })
         .await
+    }
+
+    /// Waits for the next message of a queue and takes it, unacknowledged.
+    pub async fn take_unacknowledged(&self, queue: &str) -> Delivery {
+        let what = format!("a message in {queue}");
+        eventually(PATIENCE, &what, async || self.get(queue).await.done().ok_or("there is none")).await
     }
 
     /// Takes this many for good, and returns their bodies.

@@ -24,7 +24,7 @@ mod message;
 pub use message::{Delivery, Message, table, text};
 
 mod channel;
-pub use channel::{Channel, Confirm, IntoClass};
+pub use channel::{Channel, Confirm};
 
 mod deaths;
 pub use deaths::{Death, deaths};
