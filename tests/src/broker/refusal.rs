@@ -99,7 +99,7 @@ impl Refusal {
 
     /// What somebody ordered to close a channel with, as it is.
     pub fn ordered(code: u16, text: impl Into<String>) -> Self {
-        Self { code, text: shorten(text), scope: Scope::Channel }
+        Self { code, text: shorten(text.into()), scope: Scope::Channel }
     }
 
     fn channel(code: u16, name: &str, explanation: impl fmt::Display) -> Self {
