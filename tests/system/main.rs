@@ -35,6 +35,7 @@ mod disk_full;
 mod new_address;
 mod services_killed;
 mod sigterm;
+mod slow_network;
 mod start_and_idle;
 
 mod architecture;
