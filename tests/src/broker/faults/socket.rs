@@ -34,7 +34,7 @@ pub fn socket_in(data: &Path) -> PathBuf {
 pub fn listen(data: &Path) -> io::Result<UnixListener> {
     let socket = socket_in(data);
     match fs::remove_file(&socket) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => UnixListener::bind(&socket),
     }
 }
