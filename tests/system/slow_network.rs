@@ -15,14 +15,14 @@ use crate::support::{Door, Habits, Shoppers, problem, seeded, system};
 /// Long enough for a machine that does other things as well.
 const SOON: Duration = Duration::from_secs(20);
 
-/// How long the gateway waits here for the beginning of an answer, instead of 5 s.
-const HEAD: Duration = Duration::from_millis(1_000);
+/// How long an impatient gateway waits for the beginning of an answer, instead of 5 s.
+const HEAD: Duration = Duration::from_millis(1_500);
 
 #[tokio::test]
 async fn over_a_slow_network_everything_is_slow_and_nothing_fails() {
     let (system, network) = networked(system()).await;
     let habits = Habits { shoppers: 12, ..Habits::default() };
-    network.delay(BOTH, Duration::from_millis(150), Duration::from_millis(100));
+    network.delay(BOTH, Duration::from_millis(100), Duration::from_millis(50));
 
     let shoppers = Shoppers::start(&Door::public(&system), habits, &mut seeded("slow network"));
     shoppers.wait_placed(100).await;
@@ -58,7 +58,7 @@ async fn a_request_whose_connection_is_reset_is_sent_again_only_where_that_is_ha
 
 #[tokio::test]
 async fn a_network_that_swallows_everything_is_given_up_in_time_and_then_at_once() {
-    let (system, network) = networked(system().env(Service::Orders, "CUSTOMERS_DEADLINE_MS", "500")).await;
+    let (system, network) = networked(impatient().env(Service::Orders, "CUSTOMERS_DEADLINE_MS", "500")).await;
     let keyed = || post(&system, "grace@example.com").header("Idempotency-Key", "grace");
 
     network.hold(BOTH);
@@ -91,7 +91,7 @@ async fn a_network_that_swallows_everything_is_given_up_in_time_and_then_at_once
 
 #[tokio::test]
 async fn a_network_that_is_pulled_out_is_noticed_at_once() {
-    let (system, network) = networked(system()).await;
+    let (system, network) = networked(impatient()).await;
 
     network.refuse();
     let refused = eventually(SOON, "the users service is away", async || {
@@ -113,7 +113,7 @@ async fn a_network_that_is_pulled_out_is_noticed_at_once() {
 #[tokio::test]
 async fn whatever_the_network_does_what_was_accepted_is_there_once() {
     const KINDS: u8 = 6;
-    let (system, network) = networked(system()).await;
+    let (system, network) = networked(impatient()).await;
     let mut rng = seeded("bad network");
     let shoppers = Shoppers::start(&Door::public(&system), Habits::default(), &mut rng);
     shoppers.wait_placed(20).await;
@@ -146,7 +146,6 @@ async fn whatever_the_network_does_what_was_accepted_is_there_once() {
 
 /// A system in which the gateway and orders reach the users service through a proxy.
 async fn networked(setup: Setup) -> (System, FaultProxy) {
-    let setup = setup.env(Service::Gateway, "GATEWAY_HEAD_MS", &HEAD.as_millis().to_string());
     let system = setup.prepare().await;
     let network = FaultProxy::before(system.users.http.base()).await.expect("a port is free");
     for child in [&system.gateway, &system.orders] {
@@ -158,6 +157,11 @@ async fn networked(setup: Setup) -> (System, FaultProxy) {
     }
     system.wait_broker().await;
     (system, network)
+}
+
+/// A system whose gateway does not wait long.
+fn impatient() -> Setup {
+    system().env(Service::Gateway, "GATEWAY_HEAD_MS", &HEAD.as_millis().to_string())
 }
 
 fn post(system: &System, email: &str) -> Call {
