@@ -1,9 +1,10 @@
-//! `warren`: the launcher behind `cargo up`, the benchmark behind `cargo bench-system`, an operator's view of the dead letters, and each service as a subcommand.
+//! `warren`: the launcher behind `cargo up`, the benchmark behind `cargo bench-system`, an operator's view of the dead letters, faults on demand,
+//! and each service as a subcommand.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use warren::{bench, dead_letters, parent, up};
+use warren::{bench, broker, dead_letters, fault, fault_proxy, parent, up};
 
 #[derive(Parser)]
 #[command(name = "warren", about = "The whole system on one machine", disable_help_subcommand = true)]
@@ -22,6 +23,12 @@ enum Command {
     BenchPart(bench::Role),
     /// List the events that no consumer could handle, or send them back to their queues
     DeadLetters(dead_letters::Options),
+    /// Run the embedded AMQP broker: for development, tests and demos on one machine
+    Broker(broker::Options),
+    /// Have the embedded broker of a running system do something wrong, now or at an exact moment
+    Fault(fault::Options),
+    /// Carry TCP connections to a server as badly as a network can: slow, silent, cut off
+    FaultProxy(fault_proxy::Options),
     /// Run the users service, configured by the environment
     Users(Child),
     /// Run the orders service, configured by the environment
@@ -66,6 +73,16 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::main(&options),
         Command::BenchPart(role) => bench::play(role),
         Command::DeadLetters(options) => dead_letters::main(&options),
+        Command::Broker(options) => {
+            if options.with_parent
+                && let Err(code) = with_parent()
+            {
+                return code;
+            }
+            broker::main(&options)
+        }
+        Command::Fault(options) => fault::main(options),
+        Command::FaultProxy(options) => fault_proxy::main(options),
         Command::Users(child) => child.run(users::run),
         Command::Orders(child) => child.run(orders::run),
         Command::Gateway(Gateway { command: Some(GatewayCommand::Check { file }), .. }) => {
@@ -80,11 +97,18 @@ impl Child {
         // The service itself sees `--health` among the arguments, as its own binary does.
         if self.with_parent
             && !self.health
-            && let Err(error) = parent::end_with_parent()
+            && let Err(code) = with_parent()
         {
-            eprintln!("cannot watch the parent process: {error}");
-            return ExitCode::FAILURE;
+            return code;
         }
         service()
     }
+}
+
+/// From now on this process ends with the one that started it.
+fn with_parent() -> Result<(), ExitCode> {
+    parent::end_with_parent().map_err(|error| {
+        eprintln!("cannot watch the parent process: {error}");
+        ExitCode::FAILURE
+    })
 }

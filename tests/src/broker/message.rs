@@ -18,6 +18,7 @@ pub struct Message {
     properties_at: u16,
     body_at: u32,
     is_persistent: bool,
+    has_other_recipients: bool,
     /// In milliseconds.
     expiration: Option<u64>,
 }
@@ -118,6 +119,10 @@ impl Message {
         let expiration = expiration.map(|text| text.as_str().parse().map_err(|_| BadMessage::Expiration));
         Ok(Self {
             is_persistent: *properties.delivery_mode() == Some(2),
+            has_other_recipients: properties
+                .headers()
+                .as_ref()
+                .is_some_and(|headers| headers.contains_key("CC") || headers.contains_key("BCC")),
             expiration: expiration.transpose()?,
             routing_key_at: (exchange_ends + 1) as u16,
             properties_at: properties_at as u16,
@@ -165,6 +170,11 @@ impl Message {
     /// Whether its publisher wants it to outlive the broker.
     pub fn is_persistent(&self) -> bool {
         self.is_persistent
+    }
+
+    /// Whether its headers name routing keys beside its own, as RabbitMQ's `CC` and `BCC` do.
+    pub fn has_other_recipients(&self) -> bool {
+        self.has_other_recipients
     }
 
     /// How long it may wait in a queue, by its publisher's word.

@@ -16,62 +16,19 @@
 //! The list becomes the trials `embedded::queues::a_queue_keeps_what_it_gets`, `rabbitmq::queues::…` and
 //! `queues::names_are_sorted`. A story that is on no list is dead code, and the compiler says so.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::env;
 use std::fmt;
 use std::future::Future;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::thread;
 
 use libtest_mimic::{Arguments, Trial};
 
-use crate::rabbit::Installation;
-
-/// Names a broker that the suites did not start, for the stories that can be told on any: `amqp://…`.
-pub const GIVEN: &str = "WARREN_BROKER_URL";
-
-/// A broker that stories are told on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BrokerKind {
-    /// Warren's own.
-    Embedded,
-    /// The installed RabbitMQ.
-    RabbitMq,
-    /// The one that [`GIVEN`] names. Nobody may stop it, and its virtual host is shared by all stories.
-    Given,
-}
-
-impl BrokerKind {
-    /// The first part of a trial's name.
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::Embedded => "embedded",
-            Self::RabbitMq => "rabbitmq",
-            Self::Given => "given",
-        }
-    }
-
-    /// Says why no story can be told on it, and what to do about that.
-    fn missing(self) -> Option<String> {
-        match self {
-            Self::Embedded => Some("the embedded broker is not there yet".into()),
-            Self::RabbitMq => Installation::find().err().map(|error| error.to_string()),
-            Self::Given => None,
-        }
-    }
-}
-
-impl fmt::Display for BrokerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Embedded => "the embedded broker",
-            Self::RabbitMq => "RabbitMQ",
-            Self::Given => "the broker that WARREN_BROKER_URL names",
-        })
-    }
-}
+use super::broker::{BrokerKind, GIVEN, use_binary};
 
 /// Where a story is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,45 +94,73 @@ macro_rules! stories {
 /// Collects the stories of the files that it names, for [`run`].
 #[macro_export]
 macro_rules! stories_of {
-    ($($file:ident),+ $(,)?) => { vec![$((stringify!($file), $file::stories())),+] };
+    ($($file:ident),* $(,)?) => {
+        $crate::harness::Stories {
+            warren: env!("CARGO_BIN_EXE_warren"),
+            files: vec![$((stringify!($file), $file::stories())),*],
+        }
+    };
+}
+
+/// What a suite has to tell, as [`stories_of!`](crate::stories_of) collects it.
+#[derive(Debug)]
+pub struct Stories {
+    /// The binary that the suite was built with, which is also the embedded broker.
+    pub warren: &'static str,
+    /// Each file's name and stories.
+    pub files: Vec<(&'static str, Vec<Story>)>,
 }
 
 /// Runs the stories of each file as libtest would, with its arguments, and returns what `main` should.
 ///
 /// Each has a thread of its own, which bears its name, and a runtime on that thread. Where a broker is missing, its trials
 /// are listed as ignored, and one line on standard error says why.
-pub fn run(stories: Vec<(&'static str, Vec<Story>)>) -> ExitCode {
+pub fn run(stories: Stories) -> ExitCode {
     let arguments = Arguments::from_args();
     let is_given = env::var_os(GIVEN).is_some();
+    use_binary(Path::new(stories.warren));
 
     let mut trials = Vec::new();
-    for (file, stories) in stories {
+    for (file, stories) in stories.files {
         for story in stories {
             trials.extend(story.on.brokers(is_given).into_iter().map(|broker| (broker, file, story)));
         }
     }
     // All of one broker together, so that no more nodes are busy than there must be.
-    trials.sort_by_key(|(broker, ..)| broker.map(BrokerKind::prefix));
-    let missing: Vec<_> = [BrokerKind::Embedded, BrokerKind::RabbitMq]
-        .into_iter()
-        .filter(|kind| trials.iter().any(|(broker, ..)| *broker == Some(*kind)))
-        .filter_map(|kind| Some((kind, kind.missing()?)))
-        .collect();
-    for (kind, why) in missing.iter().filter(|_| !arguments.list) {
-        eprintln!("nothing is told on {kind}: {why}");
-    }
+    trials.sort_by_key(|(broker, ..)| broker.map(prefix));
+    let missing = if arguments.list { Vec::new() } else { announce(&trials) };
 
-    let is_missing = |broker| missing.iter().any(|(kind, _)| Some(*kind) == broker);
     let trials = trials
         .into_iter()
-        .map(|(broker, file, story)| trial(broker, file, story).with_ignored_flag(is_missing(broker)))
+        .map(|(broker, file, story)| {
+            let is_missing = broker.is_some_and(|kind| missing.contains(&kind));
+            trial(broker, file, story, arguments.nocapture).with_ignored_flag(is_missing)
+        })
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(broker: Option<BrokerKind>, file: &str, story: Story) -> Trial {
+/// Says on which brokers the stories are told, and why on one they are not. Returns those that are missing.
+fn announce(trials: &[(Option<BrokerKind>, &str, Story)]) -> Vec<BrokerKind> {
+    let kinds = [BrokerKind::Embedded, BrokerKind::RabbitMq, BrokerKind::Given];
+    let is_asked_for = |kind: &BrokerKind| trials.iter().any(|(broker, ..)| *broker == Some(*kind));
+
+    let mut missing = Vec::new();
+    for kind in kinds.into_iter().filter(is_asked_for) {
+        match kind.missing() {
+            None => eprintln!("told on {kind}"),
+            Some(why) => {
+                eprintln!("not told on {kind}: {why}");
+                missing.push(kind);
+            }
+        }
+    }
+    missing
+}
+
+fn trial(broker: Option<BrokerKind>, file: &str, story: Story, is_loud: bool) -> Trial {
     let name = match broker {
-        Some(broker) => format!("{}::{file}::{}", broker.prefix(), story.name),
+        Some(broker) => format!("{}::{file}::{}", prefix(broker), story.name),
         None => format!("{file}::{}", story.name),
     };
 
@@ -183,9 +168,13 @@ fn trial(broker: Option<BrokerKind>, file: &str, story: Story) -> Trial {
     Trial::test(name, move || {
         let told = thread.spawn(move || {
             CURRENT.set(broker);
+            IS_LOUD.set(is_loud);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on((story.run)());
-            Ok(())
+            let told = catch_unwind(AssertUnwindSafe(|| runtime.block_on((story.run)())));
+            told.map_err(|panic| {
+                NOTES.take().iter().for_each(|line| eprintln!("{line}"));
+                resume_unwind(panic)
+            })
         });
         // A panic goes on, for its message to stand beside the name in the list of failures.
         told?
@@ -195,8 +184,33 @@ fn trial(broker: Option<BrokerKind>, file: &str, story: Story) -> Trial {
     })
 }
 
+/// The first part of a trial's name.
+fn prefix(broker: BrokerKind) -> &'static str {
+    match broker {
+        BrokerKind::Embedded => "embedded",
+        BrokerKind::RabbitMq => "rabbitmq",
+        BrokerKind::Given => "given",
+    }
+}
+
 thread_local! {
     static CURRENT: Cell<Option<BrokerKind>> = const { Cell::new(None) };
+    static IS_LOUD: Cell<bool> = const { Cell::new(true) };
+    static NOTES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Prints a line when the story of this thread fails, or at once with `--nocapture`: see [`note!`](crate::note).
+pub fn note(line: fmt::Arguments<'_>) {
+    match IS_LOUD.get() {
+        true => println!("{line}"),
+        false => NOTES.with_borrow_mut(|notes| notes.push(line.to_string())),
+    }
+}
+
+/// Notes a line about a story, like `println!` in libtest: it is printed when the story fails, or with `--nocapture`.
+#[macro_export]
+macro_rules! note {
+    ($($text:tt)+) => { $crate::harness::note(format_args!($($text)+)) };
 }
 
 /// The broker that the story of this thread is told on.

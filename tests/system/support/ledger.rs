@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use warren::harness::{Child, System, eventually};
+use warren::note;
 
 use super::{Actors, Amqp};
 
@@ -51,7 +52,7 @@ impl Ledger {
 
     /// Prints what clients were told.
     pub fn print(&self, story: &str) {
-        println!(
+        note!(
             "{story}: {} orders, {} cancelled, {} users, slowest {:?}; refused {:?}; unknown {:?}; not connected {:?}",
             self.placed.len(),
             self.cancelled.len(),
