@@ -213,11 +213,11 @@ impl Backlog {
     }
 
     /// Takes all that wait.
-    pub fn drain(&mut self) -> impl Iterator<Item = Entry> {
+    pub fn drain(&mut self) -> Vec<Entry> {
         self.body_bytes = 0;
         self.bytes = self.unacked.values().map(|entry| u64::from(entry.size.record)).sum();
         self.cached_bytes = 0;
-        std::mem::take(&mut self.returned).into_iter().chain(std::mem::take(&mut self.waiting))
+        self.returned.drain(..).chain(self.waiting.drain(..)).collect()
     }
 
     /// A message is on disk: whether its bytes stay in memory too is `may_cache`.
@@ -285,7 +285,7 @@ mod tests {
     }
 
     fn drained(mut backlog: Backlog) -> Vec<Position> {
-        backlog.drain().map(|entry| entry.position).collect()
+        backlog.drain().iter().map(|entry| entry.position).collect()
     }
 
     #[test]
