@@ -26,10 +26,22 @@ async fn scene() -> (Own, Channel, Channel) {
     (own, publisher, other)
 }
 
+/// The answers to the first messages, one for each, however few words they came in.
 async fn confirms(publisher: &Channel, count: usize) -> Vec<Confirm> {
     let mut confirms = Vec::new();
     while confirms.len() < count {
-        confirms.push(publisher.confirm().await.done());
+        match publisher.confirm().await.done() {
+            Confirm::Ack { tag: last, multiple: true } => {
+                let before = confirms.clone();
+                let is_new = |tag: &u64| {
+                    !before.iter().any(|Confirm::Ack { tag: known, .. }| {
+                        Confirm::Nack { tag: known, .. } | known == tag
+                    })
+                };
+                confirms.extend((1..=last).filter(is_new).map(ack));
+            }
+            confirm => confirms.push(confirm),
+        }
     }
     confirms
 }

@@ -38,6 +38,8 @@ mod publish;
 
 mod journal;
 
+mod confirm;
+
 pub mod store;
 
 mod dispatch;
@@ -53,6 +55,10 @@ mod definitions;
 pub mod faults;
 
 mod orders;
+
+mod effects;
+
+mod misdeliver;
 
 mod process;
 pub use process::{EmbeddedError, EmbeddedNode};

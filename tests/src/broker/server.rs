@@ -52,6 +52,7 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     };
+    broker.borrow_mut().finish();
     Ok(result?)
 }
 
@@ -84,7 +85,8 @@ async fn obey(
     mut orders: mpsc::UnboundedReceiver<(faults::Order, tokio::sync::oneshot::Sender<faults::Answer>)>,
 ) {
     while let Some((order, answer)) = orders.recv().await {
-        log::info!("event=order order={order:?}");
+        let level = if order == faults::Order::Status { log::Level::Debug } else { log::Level::Info };
+        log::log!(level, "event=order order={order:?}");
         let _ = answer.send(broker.borrow_mut().obey(order));
     }
     std::future::pending().await

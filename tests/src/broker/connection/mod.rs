@@ -4,7 +4,7 @@ mod frames;
 pub use frames::{BadFrame, Frame, Payload};
 
 mod outbox;
-pub use outbox::{Then, crash};
+pub use outbox::crash;
 
 mod link;
 pub use link::Link;
