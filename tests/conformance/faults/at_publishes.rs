@@ -26,18 +26,19 @@ async fn scene() -> (Own, Channel, Channel) {
     (own, publisher, other)
 }
 
+fn number(confirm: &Confirm) -> u64 {
+    let (Confirm::Ack { tag, .. } | Confirm::Nack { tag, .. }) = confirm;
+    *tag
+}
+
 /// The answers to the first messages, one for each, however few words they came in.
 async fn confirms(publisher: &Channel, count: usize) -> Vec<Confirm> {
     let mut confirms = Vec::new();
     while confirms.len() < count {
         match publisher.confirm().await.done() {
             Confirm::Ack { tag: last, multiple: true } => {
-                let before = confirms.clone();
-                let is_new = |tag: &u64| {
-                    !before.iter().any(|Confirm::Ack { tag: known, .. }| {
-                        Confirm::Nack { tag: known, .. } | known == tag
-                    })
-                };
+                let before: Vec<u64> = confirms.iter().map(number).collect();
+                let is_new = |tag: &u64| !before.contains(tag);
                 confirms.extend((1..=last).filter(is_new).map(ack));
             }
             confirm => confirms.push(confirm),

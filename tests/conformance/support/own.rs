@@ -112,6 +112,12 @@ impl Own {
         figures.map(|figure| figure.parse::<u64>().expect("it is a number")).sum()
     }
 
+    /// How many files and sockets the process has open.
+    pub fn descriptors(&self) -> usize {
+        let pid = self.node().pid().expect("it runs");
+        std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count()
+    }
+
     /// A figure from `/proc/…/status`.
     pub fn of_process(&self, field: &str) -> u64 {
         let pid = self.node().pid().expect("it runs");
