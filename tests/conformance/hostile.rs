@@ -335,7 +335,7 @@ async fn what_was_rejected_before_its_queue_was_deleted_is_a_dead_letter() {
         ])
         .await;
 
-    assert_eq!(channel.take("dead").await.text(), "x");
+    assert_eq!(own.channel("other").await.take("dead").await.text(), "x");
 }
 
 async fn a_client_that_went_silent_is_dropped_and_one_that_listens_is_shown_that_the_broker_lives() {

@@ -48,7 +48,7 @@ async fn nothing_that_was_confirmed_is_lost_or_doubled_however_often_the_broker_
             own.node().kill9();
         };
         // Each ends with its connection.
-        tokio::join!(
+        let _ = tokio::join!(
             publish(&own, 0, &next[0], &confirmed),
             publish(&own, 1, &next[1], &confirmed),
             consume(&own, "classic", &mut classic),

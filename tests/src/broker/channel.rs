@@ -153,7 +153,10 @@ impl Channel {
     fn count(&mut self, delivery: &Unacked, change: i16) {
         let Some(tag) = &delivery.consumer else { return };
         self.consumed = self.consumed.saturating_add_signed(change.into());
-        if let Some(consumer) = self.consumers.get_mut(tag) {
+        // Another consumer may have the name by now.
+        if self.consumers.get_key_value(tag).is_some_and(|(known, _)| Rc::ptr_eq(known, tag))
+            && let Some(consumer) = self.consumers.get_mut(tag)
+        {
             consumer.unacked = consumer.unacked.saturating_add_signed(change);
         }
     }

@@ -3,6 +3,8 @@
 mod frames;
 pub use frames::{BadFrame, Frame, Payload};
 
+mod nesting;
+
 mod outbox;
 pub use outbox::crash;
 

@@ -53,6 +53,9 @@ impl Broker {
         let refusal = match bad {
             BadFrame::Malformed => Refusal::frame_error("these bytes are no frame of AMQP"),
             BadFrame::TooLong => Refusal::frame_error("a frame is longer than was agreed upon"),
+            BadFrame::TooDeep => {
+                Refusal::syntax_error("tables are nested too deep: at most 64 may be within each other")
+            }
             BadFrame::Syntax => {
                 Refusal::syntax_error("the fields of a method or of a content header cannot be read")
             }
