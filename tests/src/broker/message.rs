@@ -221,7 +221,10 @@ mod tests {
         let read = Message::from_record(message.record()).expect("it is a record");
 
         assert_eq!(read, message);
-        assert_eq!((read.exchange(), read.routing_key(), read.body()), ("events", "order.created", &b"{}"[..]));
+        assert_eq!(
+            (read.exchange(), read.routing_key(), read.body()),
+            ("events", "order.created", &b"{}"[..])
+        );
         assert_eq!(read.decode_properties(), properties());
         assert_eq!((read.is_persistent(), read.expiration()), (true, Some(Duration::from_millis(1500))));
     }
