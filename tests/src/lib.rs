@@ -15,6 +15,10 @@ pub mod rabbit;
 
 pub mod broker;
 
+pub mod duration;
+
+pub mod fault;
+
 pub mod up;
 
 pub mod dead_letters;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use warren::{bench, dead_letters, parent, up};
+use warren::{bench, dead_letters, fault, parent, up};
 
 #[derive(Parser)]
 #[command(name = "warren", about = "The whole system on one machine", disable_help_subcommand = true)]
@@ -22,6 +22,8 @@ enum Command {
     BenchPart(bench::Role),
     /// List the events that no consumer could handle, or send them back to their queues
     DeadLetters(dead_letters::Options),
+    /// Have the embedded broker of a running system do something wrong, now or at an exact moment
+    Fault(fault::Options),
     /// Run the users service, configured by the environment
     Users(Child),
     /// Run the orders service, configured by the environment
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::main(&options),
         Command::BenchPart(role) => bench::play(role),
         Command::DeadLetters(options) => dead_letters::main(&options),
+        Command::Fault(options) => fault::main(options),
         Command::Users(child) => child.run(users::run),
         Command::Orders(child) => child.run(orders::run),
         Command::Gateway(Gateway { command: Some(GatewayCommand::Check { file }), .. }) => {

@@ -2,3 +2,5 @@
 
 mod message;
 pub use message::{BadMessage, Message};
+
+pub mod faults;
