@@ -1,7 +1,7 @@
 //! The whole system on one machine: what `cargo up` runs, and the harness its tests are written with.
 //!
 //! Both start the same binary in child processes, `warren users`, `warren orders` and `warren gateway`, and both bring
-//! their own RabbitMQ. So what a person runs by hand is exactly what the tests run.
+//! their own broker. So what a person runs by hand is exactly what the tests run.
 
 pub mod service;
 
@@ -11,6 +11,9 @@ pub mod ports;
 
 pub mod http;
 
+mod watched;
+pub use watched::Keep;
+
 pub mod rabbit;
 
 pub mod broker;
@@ -18,6 +21,7 @@ pub mod broker;
 pub mod duration;
 
 pub mod fault;
+pub mod own_broker;
 
 pub mod up;
 

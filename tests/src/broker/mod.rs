@@ -4,3 +4,5 @@ mod message;
 pub use message::{BadMessage, Message};
 
 pub mod faults;
+mod process;
+pub use process::{EmbeddedError, EmbeddedNode};

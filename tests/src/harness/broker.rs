@@ -1,18 +1,85 @@
-//! RabbitMQ for tests: one node shared by all, and nodes of their own for those who harm theirs.
+//! Brokers for tests: one of each kind that all stories share, and one of its own for each story that harms its broker.
 
+use std::env;
+use std::fmt;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use tokio::sync::{Mutex, OnceCell};
 
-use super::Folder;
-use crate::rabbit::{Keep, Node};
+use super::{Folder, current_broker};
+use crate::Keep;
+use crate::broker::EmbeddedNode;
+use crate::own_broker::{Broker, BrokerError};
+use crate::rabbit::{Installation, Node};
 
-/// Virtual hosts made at a time: the first ones with the node, at some 25 ms each, later ones by a call of `rabbitmqctl`.
+/// Names a broker that the suites did not start, for the stories that can be told on any: `amqp://…`.
+pub const GIVEN: &str = "WARREN_BROKER_URL";
+
+/// Virtual hosts made at a time: the first ones with the broker, later ones by a call that takes RabbitMQ a second.
 const BATCH: usize = 24;
 
+/// A broker that stories are told on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokerKind {
+    /// Warren's own.
+    Embedded,
+    /// The installed RabbitMQ.
+    RabbitMq,
+    /// The one that [`GIVEN`] names. Nobody may stop it, and its virtual host is shared by all stories.
+    Given,
+}
+
+impl BrokerKind {
+    /// Prepares a broker of this kind, whose address is known, but which does not run yet.
+    ///
+    /// All state is in `folder`. Besides `/` it has the virtual hosts named here. The embedded one is this binary's.
+    ///
+    /// # Errors
+    ///
+    /// RabbitMQ is not installed, or `folder` cannot be written.
+    ///
+    /// # Panics
+    ///
+    /// On [`BrokerKind::Given`], which is there already and not ours.
+    pub fn prepare(
+        self,
+        warren: &Path,
+        folder: &Path,
+        keep: Keep,
+        vhosts: &[String],
+    ) -> Result<Broker, BrokerError> {
+        match self {
+            Self::Embedded => Ok(Broker::Embedded(EmbeddedNode::prepare(warren, folder, keep, vhosts)?)),
+            Self::RabbitMq => Ok(Broker::RabbitMq(Node::prepare(folder, keep, vhosts)?)),
+            Self::Given => panic!("a story that needs a broker of its own cannot be told on {self}"),
+        }
+    }
+
+    /// Says why no story can be told on it, and what to do about that.
+    pub(super) fn missing(self) -> Option<String> {
+        match self {
+            Self::Embedded => Some("the embedded broker is not there yet".into()),
+            Self::RabbitMq => Installation::find().err().map(|error| error.to_string()),
+            Self::Given => None,
+        }
+    }
+}
+
+impl fmt::Display for BrokerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Embedded => "the embedded broker",
+            Self::RabbitMq => "RabbitMQ",
+            Self::Given => "the broker that WARREN_BROKER_URL names",
+        })
+    }
+}
+
 struct Shared {
-    node: Node,
+    broker: Broker,
     vhosts: Mutex<Vhosts>,
 }
 
@@ -21,51 +88,77 @@ struct Vhosts {
     given: usize,
 }
 
-/// Never dropped: its watchdog ends it with this process and removes its folder.
-static SHARED: OnceCell<Shared> = OnceCell::const_new();
+/// Never dropped: their watchdogs end them with this process and remove their folders.
+static EMBEDDED: OnceCell<Shared> = OnceCell::const_new();
+static RABBITMQ: OnceCell<Shared> = OnceCell::const_new();
 
-/// Gives the AMQP URL of an empty virtual host that nobody else uses, on the node that the whole suite shares.
+/// The binary that is the embedded broker.
+static WARREN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Sets the binary of the embedded brokers that stories get.
+pub(super) fn use_binary(warren: &Path) {
+    WARREN.get_or_init(|| warren.to_owned());
+}
+
+/// Gives the AMQP URL of an empty virtual host that nobody else uses, on the broker of this story's kind that all stories
+/// share.
 ///
 /// # Panics
 ///
-/// With one sentence that says how to get RabbitMQ, where it is not installed.
+/// In a story that is told without a broker, and where the broker does not start.
 pub async fn shared_vhost() -> String {
-    let Shared { node, vhosts } = SHARED.get_or_init(start_shared).await;
+    let kind = current_broker();
+    let shared = match kind {
+        BrokerKind::Embedded => &EMBEDDED,
+        BrokerKind::RabbitMq => &RABBITMQ,
+        BrokerKind::Given => return env::var(GIVEN).expect("it names the broker, or no story is told there"),
+    };
+    let Shared { broker, vhosts } = shared.get_or_init(|| start_shared(kind)).await;
     let mut vhosts = vhosts.lock().await;
 
     if vhosts.given == vhosts.made {
-        node.add_vhosts(&batch(vhosts.made)).await.unwrap_or_else(|error| panic!("{error}"));
+        broker.add_vhosts(&batch(vhosts.made)).await.unwrap_or_else(|error| panic!("{error}"));
         vhosts.made += BATCH;
     }
     vhosts.given += 1;
-    node.url(&vhost(vhosts.given - 1))
+    broker.url(&vhost(vhosts.given - 1))
 }
 
-/// Starts a node of the test's own, in its folder, with the virtual host `/`.
+/// Starts a broker of the story's own, in its folder, with the virtual host `/`.
 ///
 /// # Panics
 ///
-/// With one sentence that says how to get RabbitMQ, where it is not installed.
-pub async fn private_node(folder: &Folder) -> Node {
-    Node::start_new(&folder.path().join("rabbitmq"), Keep::Nothing, &[])
-        .await
-        .unwrap_or_else(|error| panic!("{error}"))
+/// Those of [`absent_node`], and where it does not start.
+pub async fn private_node(folder: &Folder) -> Broker {
+    let node = absent_node(folder);
+    node.start().await.unwrap_or_else(|error| panic!("{error}"));
+    node
 }
 
-async fn start_shared() -> Shared {
+/// A broker of the story's own, whose address is known and where nobody listens yet.
+///
+/// # Panics
+///
+/// In a story that is told without a broker, and where the folder cannot be written.
+pub fn absent_node(folder: &Folder) -> Broker {
+    prepare(current_broker(), &folder.path().join("broker"), &[])
+}
+
+async fn start_shared(kind: BrokerKind) -> Shared {
     // The watchdog removes the folder, so that it goes even when this process is killed.
     let folder = Folder::new().keep();
-    let node = Node::prepare(&folder, Keep::Nothing, &batch(0)).unwrap_or_else(|error| panic!("{error}"));
+    let broker = prepare(kind, &folder, &batch(0));
     let begun = Instant::now();
-    let server = node.start().await.unwrap_or_else(|error| panic!("{error}"));
+    let server = broker.start().await.unwrap_or_else(|error| panic!("{error}"));
 
-    // Past libtest, which keeps back what a test prints.
-    let (address, took) = (node.address(), begun.elapsed().as_secs_f64());
-    let _ = writeln!(
-        io::stderr(),
-        "the suite runs on {server}, a private node at {address}, up after {took:.1} s"
-    );
-    Shared { node, vhosts: Mutex::new(Vhosts { made: BATCH, given: 0 }) }
+    let (address, took) = (broker.address(), begun.elapsed().as_secs_f64());
+    let _ = writeln!(io::stderr(), "{kind} is {server} at {address}, up after {took:.1} s");
+    Shared { broker, vhosts: Mutex::new(Vhosts { made: BATCH, given: 0 }) }
+}
+
+fn prepare(kind: BrokerKind, folder: &Path, vhosts: &[String]) -> Broker {
+    let warren = WARREN.get().expect("the runner of stories knows the binary");
+    kind.prepare(warren, folder, Keep::Nothing, vhosts).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn batch(first: usize) -> Vec<String> {

@@ -1,11 +1,11 @@
-//! The harness of the system's tests: the whole system in child processes, on free ports, with a real RabbitMQ.
+//! The harness of the system's tests: the whole system in child processes, on free ports, with a broker.
 //!
 //! A test starts a [`System`], does to it what the world might do, and ends with [`System::finish`], which checks what
 //! must hold after every story: the outboxes are empty, no dead letter is left (a test that makes some takes them away), and each process ends
 //! in good order. When a test fails, its data is kept and the end of each log is printed.
 //!
-//! Tests share one RabbitMQ node and are kept apart by virtual hosts. A test that harms its broker has its own
-//! ([`private_node`]).
+//! A test is a story, told once on each broker ([`run`]). Stories share one broker of a kind and are kept apart by virtual
+//! hosts. One that harms its broker has its own ([`private_node`]).
 
 mod eventually;
 pub use eventually::{eventually, eventually_equal};
@@ -20,10 +20,15 @@ mod actors;
 pub use actors::{Actors, inject, wait_next_generation};
 
 mod broker;
-pub use broker::{private_node, shared_vhost};
+pub use broker::{BrokerKind, GIVEN, absent_node, private_node, shared_vhost};
+
+pub use crate::own_broker::{Broker, BrokerError};
 
 mod setup;
 pub use setup::{DeadLetters, Setup};
 
 mod system;
 pub use system::System;
+
+mod stories;
+pub use stories::{On, Stories, Story, current_broker, note, run};

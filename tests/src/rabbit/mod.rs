@@ -16,4 +16,6 @@ pub use install::Installation;
 mod settings;
 
 mod node;
-pub use node::{Keep, Node};
+pub use node::Node;
+
+pub use crate::watched::Keep;

@@ -1,55 +1,25 @@
 //! One node's life: start, kill, stop and continue, block, start again.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::time::sleep;
+use rustix::process::Signal;
 
 use super::settings::{Settings, definitions_of};
-use super::{Installation, RabbitError, Server, preflight};
+use super::{Installation, RabbitError, Server};
 use crate::ports;
+use crate::watched::{self, Keep, NotUp, Watched};
 
 /// A node on a busy machine starts within this, or never.
 const START: Duration = Duration::from_secs(60);
 
 /// RabbitMQ's own time to close its queues.
 const SHUT_DOWN: Duration = Duration::from_secs(25);
-
-/// Becomes the node, so that its process id is the child's, after it has put a watchdog beside it.
-///
-/// The watchdog reads the pipe whose other end is held by us. Where the pipe ends without a word, we are dead: it kills
-/// the node, stopped or not, and removes a throwaway folder. The word `gone` says that the node is already collected.
-const SCRIPT: &str = r#"
-exec 3<&0 </dev/null
-(
-    trap '' HUP INT TERM
-    word=
-    while read -r line <&3; do word=$line; done
-    [ "$word" = gone ] && exit
-    kill -KILL $$
-    [ -n "$THROWAWAY" ] || exit
-    for try in 1 2 3 4 5 6 7 8 9; do kill -0 $$ && sleep 0.1; done
-    rm -rf "$THROWAWAY"
-) >/dev/null 2>&1 &
-exec "$0" 3<&-
-"#;
-
-/// What happens to a node's folder in the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// It stays, and a node of the same folder finds its queues again.
-    Data,
-    /// It is removed with the node.
-    Nothing,
-}
 
 /// A private RabbitMQ node. Dropping it kills it.
 #[derive(Debug)]
@@ -60,7 +30,7 @@ pub struct Node {
     keep: Keep,
     port: u16,
     dist_port: u16,
-    running: Mutex<Option<Child>>,
+    process: Watched,
 }
 
 impl Node {
@@ -79,7 +49,7 @@ impl Node {
 
         Settings { folder: &folder, port, dist_port }.write(vhosts)?;
         let scripts = installation.without_plugins(&folder.join("installation"));
-        Ok(Self { installation, scripts, folder, keep, port, dist_port, running: Mutex::new(None) })
+        Ok(Self { installation, scripts, folder, keep, port, dist_port, process: Watched::default() })
     }
 
     /// Prepares a node and starts it.
@@ -99,22 +69,11 @@ impl Node {
     ///
     /// It ended, or takes no connections within a minute; both name the file that says why.
     pub async fn start(&self) -> Result<Server, RabbitError> {
-        self.kill9();
-        *self.running() = Some(self.spawn()?);
-
-        let started = Instant::now();
-        loop {
-            match preflight(self.address()).await {
-                Ok(server) => return Ok(server),
-                Err(_) if started.elapsed() > START => {
-                    return Err(RabbitError::NotReady(START, self.output()));
-                }
-                Err(_) => sleep(Duration::from_millis(20)).await,
-            }
-            if let Some(status) = self.exit_status() {
-                return Err(RabbitError::Ended(status, self.output()));
-            }
-        }
+        self.process.start(&mut self.command()?)?;
+        self.process.until_up(self.address(), START).await.map_err(|error| match error {
+            NotUp::Ended(status) => RabbitError::Ended(status, self.output()),
+            NotUp::Silent => RabbitError::NotReady(START, self.output()),
+        })
     }
 
     /// Where it listens for AMQP.
@@ -129,16 +88,12 @@ impl Node {
 
     /// The node's process, where it runs.
     pub fn pid(&self) -> Option<u32> {
-        self.running().as_ref().map(Child::id)
+        self.process.pid()
     }
 
     /// How the node ended, where it has ended by itself or by somebody else's hand since its last start.
     pub fn exit_status(&self) -> Option<ExitStatus> {
-        let mut running = self.running();
-        let child = running.as_mut()?;
-        let status = child.try_wait().ok().flatten()?;
-        dismiss_watchdog(child);
-        Some(status)
+        self.process.exit_status()
     }
 
     /// The folder of its logs.
@@ -148,31 +103,22 @@ impl Node {
 
     /// Ends it by signal 9 and returns when it is gone. Does nothing where it does not run.
     pub fn kill9(&self) {
-        if let Some(mut child) = self.running().take() {
-            let _ = child.kill();
-            dismiss_watchdog(&mut child);
-            let _ = child.wait();
-        }
+        self.process.kill9();
     }
 
     /// Stops the process (SIGSTOP): its sockets stay open and answer nothing.
     pub fn stop(&self) {
-        self.signal(Signal::STOP);
+        self.process.signal(Signal::STOP);
     }
 
     /// Continues the stopped process (SIGCONT).
     pub fn cont(&self) {
-        self.signal(Signal::CONT);
+        self.process.signal(Signal::CONT);
     }
 
     /// Ends it the way an operator does (SIGTERM), by force after 25 s.
     pub async fn shut_down(&self) {
-        self.signal(Signal::TERM);
-        let asked = Instant::now();
-        while self.pid().is_some() && self.exit_status().is_none() && asked.elapsed() < SHUT_DOWN {
-            sleep(Duration::from_millis(20)).await;
-        }
-        self.kill9();
+        self.process.shut_down(SHUT_DOWN).await;
     }
 
     /// Raises the memory alarm, which blocks every connection that publishes.
@@ -223,16 +169,14 @@ impl Node {
         }
     }
 
-    fn spawn(&self) -> io::Result<Child> {
+    fn command(&self) -> io::Result<Command> {
         let output = OpenOptions::new().create(true).append(true).open(self.output())?;
-        let throwaway = if self.keep == Keep::Nothing { self.folder.as_path() } else { Path::new("") };
+        let throwaway = (self.keep == Keep::Nothing).then_some(self.folder.as_path());
 
-        let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(SCRIPT).arg(self.installation.server());
-        command.env("THROWAWAY", throwaway);
+        let mut command = watched::command(&self.installation.server(), throwaway);
         self.settings().server(&mut command, self.scripts.as_deref());
-        command.stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output);
-        command.process_group(0).spawn()
+        command.stdout(output.try_clone()?).stderr(output);
+        Ok(command)
     }
 
     fn settings(&self) -> Settings<'_> {
@@ -242,25 +186,6 @@ impl Node {
     /// What it prints before its own log opens, and when that fails.
     fn output(&self) -> PathBuf {
         self.logs().join("output.log")
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(child) = self.running().as_mut()
-            && let Ok(None) = child.try_wait()
-        {
-            let _ = kill_process(Pid::from_child(child), signal);
-        }
-    }
-
-    fn running(&self) -> MutexGuard<'_, Option<Child>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Tells the watchdog that its node is dead. Once the node is collected, its process id may be somebody else's.
-fn dismiss_watchdog(child: &mut Child) {
-    if let Some(mut watchdog) = child.stdin.take() {
-        let _ = watchdog.write_all(b"gone\n");
     }
 }
 
