@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use warren::{bench, dead_letters, fault, parent, up};
+use warren::{bench, chaos, dead_letters, fault, parent, up};
 
 #[derive(Parser)]
 #[command(name = "warren", about = "The whole system on one machine", disable_help_subcommand = true)]
@@ -20,6 +20,8 @@ enum Command {
     Bench(bench::Options),
     #[command(subcommand, hide = true)]
     BenchPart(bench::Role),
+    /// Run the system under load, inject faults of all kinds, and audit that nothing was lost or doubled
+    Chaos(chaos::Options),
     /// List the events that no consumer could handle, or send them back to their queues
     DeadLetters(dead_letters::Options),
     /// Have the embedded broker of a running system do something wrong, now or at an exact moment
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up::main(options),
         Command::Bench(options) => bench::main(&options),
         Command::BenchPart(role) => bench::play(role),
+        Command::Chaos(options) => chaos::main(&options),
         Command::DeadLetters(options) => dead_letters::main(&options),
         Command::Fault(options) => fault::main(options),
         Command::Users(child) => child.run(users::run),

@@ -57,6 +57,17 @@ impl Findings {
     pub fn is_empty(&self) -> bool {
         [&self.lost, &self.doubled, &self.wrong].iter().all(|finding| finding.count == 0)
     }
+
+    /// Adds what another look has found.
+    pub fn extend(&mut self, other: Self) {
+        for (finding, more) in
+            [(&mut self.lost, other.lost), (&mut self.doubled, other.doubled), (&mut self.wrong, other.wrong)]
+        {
+            finding.count += more.count;
+            let room = EXAMPLES.saturating_sub(finding.examples.len());
+            finding.examples.extend(more.examples.into_iter().take(room));
+        }
+    }
 }
 
 impl Finding {
