@@ -18,10 +18,13 @@ pub mod rabbit;
 
 pub mod broker;
 
+pub mod own_broker;
+
 pub mod duration;
 
 pub mod fault;
-pub mod own_broker;
+
+pub mod fault_proxy;
 
 pub mod up;
 

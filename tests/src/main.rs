@@ -1,9 +1,10 @@
-//! `warren`: the launcher behind `cargo up`, the benchmark behind `cargo bench-system`, an operator's view of the dead letters, and each service as a subcommand.
+//! `warren`: the launcher behind `cargo up`, the benchmark behind `cargo bench-system`, an operator's view of the dead letters, faults on demand,
+//! and each service as a subcommand.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use warren::{bench, chaos, dead_letters, fault, parent, up};
+use warren::{bench, chaos, dead_letters, fault, fault_proxy, parent, up};
 
 #[derive(Parser)]
 #[command(name = "warren", about = "The whole system on one machine", disable_help_subcommand = true)]
@@ -26,6 +27,8 @@ enum Command {
     DeadLetters(dead_letters::Options),
     /// Have the embedded broker of a running system do something wrong, now or at an exact moment
     Fault(fault::Options),
+    /// Carry TCP connections to a server as badly as a network can: slow, silent, cut off
+    FaultProxy(fault_proxy::Options),
     /// Run the users service, configured by the environment
     Users(Child),
     /// Run the orders service, configured by the environment
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Chaos(options) => chaos::main(&options),
         Command::DeadLetters(options) => dead_letters::main(&options),
         Command::Fault(options) => fault::main(options),
+        Command::FaultProxy(options) => fault_proxy::main(options),
         Command::Users(child) => child.run(users::run),
         Command::Orders(child) => child.run(orders::run),
         Command::Gateway(Gateway { command: Some(GatewayCommand::Check { file }), .. }) => {

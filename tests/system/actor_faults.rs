@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use warren::harness::Child;
+use warren::note;
 use warren::service::Service;
 
 use crate::support::{
@@ -12,7 +13,6 @@ use crate::support::{
 /// An actor is back within a second; a busy machine gets more.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
-#[tokio::test]
 async fn every_actor_that_panics_or_stops_is_back_and_no_other_notices() {
     let system = system().env_of_all("DEMO_FAULTS", "true").start().await;
     let habits = Habits { shoppers: 3, pause: Duration::from_millis(10), ..Habits::default() };
@@ -63,11 +63,10 @@ async fn a_fault_stays_where_it_is(child: &Child, actor: &str, kind: &str, cause
         assert_eq!(entry["cause"]["message"], "injected by a fault request", "{entry}");
     }
     let recovered = entry["recoveredAfterMs"].as_u64().expect("it has recovered");
-    println!("{} {actor} {kind}: back after {recovered} ms, seen after {seen:?}", child.service());
+    note!("{} {actor} {kind}: back after {recovered} ms, seen after {seen:?}", child.service());
     assert!(recovered < BACK_WITHIN.as_millis() as u64, "{entry}");
 }
 
-#[tokio::test]
 async fn an_actor_that_panics_again_and_again_ends_its_process_with_code_70() {
     let system = start_services(system().env(Service::Orders, "DEMO_FAULTS", "true")).await;
     let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("escalation"));
@@ -95,7 +94,6 @@ async fn an_actor_that_panics_again_and_again_ends_its_process_with_code_70() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn faults_are_not_to_be_had_unless_they_are_switched_on() {
     let system = system().start().await;
 
@@ -106,4 +104,11 @@ async fn faults_are_not_to_be_had_unless_they_are_switched_on() {
         }
     }
     system.finish().await;
+}
+
+warren::stories! {
+    on both brokers:
+        every_actor_that_panics_or_stops_is_back_and_no_other_notices,
+        an_actor_that_panics_again_and_again_ends_its_process_with_code_70,
+        faults_are_not_to_be_had_unless_they_are_switched_on;
 }

@@ -31,8 +31,7 @@ const PACKAGES: [&str; 5] = ["common", "users", "orders", "gateway", "warren"];
 /// The folders in which the system's sources are. The suite beside looks at the broker from outside.
 const SOURCES: [&str; 5] = ["common/src", "users/src", "orders/src", "gateway/src", "tests/src"];
 
-#[test]
-fn common_knows_no_user_and_no_order() {
+async fn common_knows_no_user_and_no_order() {
     let mut findings = Vec::new();
     let mut unneeded = PROTOCOLS.to_vec();
     for file in rust_files("common/src") {
@@ -52,16 +51,14 @@ fn common_knows_no_user_and_no_order() {
     assert_eq!(unneeded, [], "exceptions that nothing needs any more");
 }
 
-#[test]
-fn lapin_is_named_only_in_the_broker_room() {
+async fn lapin_is_named_only_in_the_broker_room() {
     let elsewhere = |file: &str| !file.starts_with("common/src/broker/");
 
     assert_eq!(named(&["lapin"], SOURCES, elsewhere), [""; 0], "lapin outside the broker room");
     assert_ne!(named(&["lapin"], SOURCES, |_| true), [""; 0], "it is named somewhere");
 }
 
-#[test]
-fn actix_web_is_named_only_where_http_is_spoken() {
+async fn actix_web_is_named_only_where_http_is_spoken() {
     let elsewhere = |file: &str| !is_http_room(file);
 
     assert_eq!(
@@ -72,8 +69,7 @@ fn actix_web_is_named_only_where_http_is_spoken() {
     assert_ne!(named(&["actix_web"], SOURCES, |_| true), [""; 0], "it is named somewhere");
 }
 
-#[test]
-fn the_gateway_writes_its_bytes_itself() {
+async fn the_gateway_writes_its_bytes_itself() {
     const ALLOWED: [&str; 1] = ["common/src/http/client.rs"];
     let everywhere = named(&["actix_web", "actix_http", "awc"], ["gateway/src"], |_| true);
     assert_eq!(everywhere, [""; 0], "actix-web in the gateway, whose admin port is common's");
@@ -84,8 +80,7 @@ fn the_gateway_writes_its_bytes_itself() {
     assert_ne!(named(&["hyper_util"], services, |_| true), [""; 0], "it is named somewhere");
 }
 
-#[test]
-fn a_domain_names_nothing_of_the_outside() {
+async fn a_domain_names_nothing_of_the_outside() {
     // With their tests: what is pure is tested without help.
     assert_eq!(
         named(&OUTSIDE, ["users/src/domain", "orders/src/domain"], |_| true),
@@ -94,8 +89,7 @@ fn a_domain_names_nothing_of_the_outside() {
     );
 }
 
-#[test]
-fn services_meet_in_json_and_not_in_code() {
+async fn services_meet_in_json_and_not_in_code() {
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["metadata", "--offline", "--no-deps", "--format-version", "1"])
         .current_dir(root())
@@ -185,8 +179,7 @@ fn read(file: &str) -> String {
 
 // The judge is judged: what it must find in bad code, and what it must not find in good code.
 
-#[test]
-fn a_service_in_common_is_found_in_whatever_way_it_is_written() {
+async fn a_service_in_common_is_found_in_whatever_way_it_is_written() {
     for code in [
         "struct UserId;",
         "fn place_order() {}",
@@ -204,8 +197,7 @@ fn a_service_in_common_is_found_in_whatever_way_it_is_written() {
     }
 }
 
-#[test]
-fn words_that_only_look_like_a_service_are_not_taken_for_one() {
+async fn words_that_only_look_like_a_service_are_not_taken_for_one() {
     for code in [
         "use std::sync::atomic::Ordering; Ordering::Relaxed;",
         "fn sort_by_ordering(ordered: bool) { reorder(); }",
@@ -221,8 +213,7 @@ fn words_that_only_look_like_a_service_are_not_taken_for_one() {
     }
 }
 
-#[test]
-fn a_library_is_found_where_code_names_it_and_not_where_a_comment_does() {
+async fn a_library_is_found_where_code_names_it_and_not_where_a_comment_does() {
     for code in [
         "use lapin::Channel;",
         "fn f(_: ::lapin::Error) {}",
@@ -237,8 +228,7 @@ fn a_library_is_found_where_code_names_it_and_not_where_a_comment_does() {
     assert_eq!(lines_naming(&["lapin"], "\n\n\"\n\"\nlapin"), [5]);
 }
 
-#[test]
-fn rooms_are_told_apart_by_whole_names() {
+async fn rooms_are_told_apart_by_whole_names() {
     for room in [
         "common/src/http/server.rs",
         "users/src/routes/mod.rs",
@@ -257,8 +247,7 @@ fn rooms_are_told_apart_by_whole_names() {
     }
 }
 
-#[test]
-fn every_forbidden_dependency_is_found_of_whatever_kind() {
+async fn every_forbidden_dependency_is_found_of_whatever_kind() {
     let package = |name: &str, dependency: &str, kind: Value| json!({ "packages": [{ "name": name, "dependencies": [{ "name": dependency, "kind": kind }] }] });
     for (name, dependency, kind) in [
         ("common", "users", json!(null)),
@@ -295,4 +284,19 @@ fn every_forbidden_dependency_is_found_of_whatever_kind() {
             "{name} on {dependency}"
         );
     }
+}
+
+warren::stories! {
+    without a broker:
+        common_knows_no_user_and_no_order,
+        lapin_is_named_only_in_the_broker_room,
+        actix_web_is_named_only_where_http_is_spoken,
+        the_gateway_writes_its_bytes_itself,
+        a_domain_names_nothing_of_the_outside,
+        services_meet_in_json_and_not_in_code,
+        a_service_in_common_is_found_in_whatever_way_it_is_written,
+        words_that_only_look_like_a_service_are_not_taken_for_one,
+        a_library_is_found_where_code_names_it_and_not_where_a_comment_does,
+        rooms_are_told_apart_by_whole_names,
+        every_forbidden_dependency_is_found_of_whatever_kind;
 }

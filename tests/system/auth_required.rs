@@ -43,7 +43,6 @@ async fn begin(api: &Http, (email, password): (&str, &str)) -> Session {
     Session::begin(api, email, password).await
 }
 
-#[tokio::test]
 async fn who_registers_and_logs_in_orders_for_itself_and_for_nobody_else() {
     let system = guarded().await;
     let api = &system.api;
@@ -73,7 +72,6 @@ async fn who_registers_and_logs_in_orders_for_itself_and_for_nobody_else() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn an_admin_may_see_and_change_everything() {
     let system = guarded().await;
     let api = &system.api;
@@ -93,7 +91,6 @@ async fn an_admin_may_see_and_change_everything() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn without_a_token_there_is_only_what_is_public() {
     let system = guarded().await;
     let api = &system.api;
@@ -134,7 +131,6 @@ async fn without_a_token_there_is_only_what_is_public() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_token_is_verified_by_the_published_keys_and_what_a_client_says_of_itself_counts_for_nothing() {
     let system = guarded().await;
     let api = &system.api;
@@ -171,7 +167,6 @@ fn flip_last(token: &str) -> String {
     format!("{head}.{first}{}", &signature[1..])
 }
 
-#[tokio::test]
 async fn tokens_stay_good_when_the_service_that_signed_them_is_killed() {
     let system = guarded().await;
     let api = &system.api;
@@ -192,7 +187,6 @@ async fn tokens_stay_good_when_the_service_that_signed_them_is_killed() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_gateway_that_has_no_keys_yet_says_so_and_gets_them_by_itself() {
     let system = guarded().await;
     let api = &system.api;
@@ -215,7 +209,6 @@ async fn a_gateway_that_has_no_keys_yet_says_so_and_gets_them_by_itself() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn nobody_learns_from_a_refused_log_in_whether_there_is_such_an_account() {
     const TRIES: usize = 20;
     let system = guarded().await;
@@ -249,4 +242,15 @@ async fn nobody_learns_from_a_refused_log_in_whether_there_is_such_an_account() 
     let factor = known.max(unknown).as_secs_f64() / known.min(unknown).as_secs_f64();
     assert!(factor < 2.0, "{known:?} where there is an account, {unknown:?} where there is none");
     system.finish().await;
+}
+
+warren::stories! {
+    on both brokers:
+        who_registers_and_logs_in_orders_for_itself_and_for_nobody_else,
+        an_admin_may_see_and_change_everything,
+        without_a_token_there_is_only_what_is_public,
+        a_token_is_verified_by_the_published_keys_and_what_a_client_says_of_itself_counts_for_nothing,
+        tokens_stay_good_when_the_service_that_signed_them_is_killed,
+        a_gateway_that_has_no_keys_yet_says_so_and_gets_them_by_itself,
+        nobody_learns_from_a_refused_log_in_whether_there_is_such_an_account;
 }

@@ -6,6 +6,7 @@ use common::broker::{BrokerConfig, DeadLetters, Replayed};
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use serde_json::{Value, json};
 use warren::harness::{Setup, System, eventually};
+use warren::note;
 use warren::service::Service;
 
 use crate::support::{Amqp, Message, Published, system};
@@ -123,7 +124,6 @@ fn absurd(mut message: Message) -> Message {
     message
 }
 
-#[tokio::test]
 async fn poison_of_every_kind_goes_to_the_dead_letters_at_once_and_the_good_events_flow_on() {
     let system = system().start().await;
     let amqp = Amqp::connect(&system.amqp_url).await;
@@ -142,7 +142,7 @@ async fn poison_of_every_kind_goes_to_the_dead_letters_at_once_and_the_good_even
     wait_order_count(&system, good as u64).await;
     amqp.wait_depth(DEAD, poisons.len() as u32).await;
     // The first delayed retry would take a second alone.
-    println!("{good} good and {} bad events in {:?}", poisons.len(), published.elapsed());
+    note!("{good} good and {} bad events in {:?}", poisons.len(), published.elapsed());
 
     let dead = amqp.take_many(DEAD, poisons.len()).await;
     for Poison { what, message, reason, queue } in &poisons {
@@ -166,7 +166,6 @@ async fn poison_of_every_kind_goes_to_the_dead_letters_at_once_and_the_good_even
     system.finish().await;
 }
 
-#[tokio::test]
 async fn an_event_for_an_unknown_user_dies_after_its_retries_and_is_applied_once_when_replayed() {
     let system = without_ada(system()).env_of_all("BROKER_RETRY_DELAYS_MS", "100,200").start().await;
     let amqp = Amqp::connect(&system.amqp_url).await;
@@ -207,7 +206,6 @@ async fn an_event_for_an_unknown_user_dies_after_its_retries_and_is_applied_once
     system.finish().await;
 }
 
-#[tokio::test]
 async fn an_event_whose_user_registers_meanwhile_is_applied_by_a_retry() {
     let system =
         without_ada(system()).env_of_all("BROKER_RETRY_DELAYS_MS", "300,600,1200,2400,4800").start().await;
@@ -226,7 +224,6 @@ async fn an_event_whose_user_registers_meanwhile_is_applied_by_a_retry() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn headers_of_any_size_that_the_broker_takes_harm_nobody() {
     // The largest fill a frame of 128 KiB, and leave no room for the reason of a dead letter.
     const SIZES: [usize; 5] = [20_000, 32_700, 33_000, 120_000, 131_000];
@@ -283,4 +280,12 @@ async fn consumer(system: &System, queue: &str) -> Value {
     let actors = report["actors"].as_array().unwrap_or_else(|| panic!("no actors in {report}"));
     let actor = actors.iter().find(|actor| actor["name"] == *name).unwrap_or_else(|| panic!("{report}"));
     actor["observed"].clone()
+}
+
+warren::stories! {
+    on both brokers:
+        poison_of_every_kind_goes_to_the_dead_letters_at_once_and_the_good_events_flow_on,
+        an_event_for_an_unknown_user_dies_after_its_retries_and_is_applied_once_when_replayed,
+        an_event_whose_user_registers_meanwhile_is_applied_by_a_retry,
+        headers_of_any_size_that_the_broker_takes_harm_nobody;
 }

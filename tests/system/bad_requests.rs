@@ -53,7 +53,6 @@ fn post(system: &System, path: &str, content_type: &str, body: impl Into<String>
     system.api.post(path).header("content-type", content_type).body(body.into())
 }
 
-#[tokio::test]
 async fn a_body_that_cannot_be_read_is_refused() {
     let system = system().start().await;
     let unchanged = Unchanged::begin(&system).await;
@@ -96,7 +95,6 @@ async fn a_body_that_cannot_be_read_is_refused() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_body_over_64_kib_is_refused_however_it_comes() {
     const LIMIT: usize = 64 * 1024;
     let system = system().start().await;
@@ -137,7 +135,6 @@ async fn a_body_over_64_kib_is_refused_however_it_comes() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn every_field_that_is_wrong_is_named_once() {
     let system = system().start().await;
     let unchanged = Unchanged::begin(&system).await;
@@ -183,7 +180,6 @@ async fn every_field_that_is_wrong_is_named_once() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn what_is_not_there_cannot_be_done_or_makes_no_sense_is_refused() {
     let system = system().start().await;
     let unchanged = Unchanged::begin(&system).await;
@@ -238,7 +234,6 @@ async fn what_is_not_there_cannot_be_done_or_makes_no_sense_is_refused() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn an_address_is_taken_in_whatever_case_it_is_written() {
     let system = system().start().await;
     let register = async |email: &str| {
@@ -261,7 +256,6 @@ async fn an_address_is_taken_in_whatever_case_it_is_written() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn an_order_for_nobody_is_refused() {
     let system = system().start().await;
     let unchanged = Unchanged::begin(&system).await;
@@ -275,7 +269,6 @@ async fn an_order_for_nobody_is_refused() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn while_users_is_away_no_order_is_placed_and_none_hangs() {
     const DEADLINE: Duration = Duration::from_secs(3);
     const MARGIN: Duration = Duration::from_secs(1);
@@ -329,4 +322,15 @@ async fn works_again(system: &System) {
         if answer.status == 201 { Ok(()) } else { Err(answer) }
     })
     .await;
+}
+
+warren::stories! {
+    on both brokers:
+        a_body_that_cannot_be_read_is_refused,
+        a_body_over_64_kib_is_refused_however_it_comes,
+        every_field_that_is_wrong_is_named_once,
+        what_is_not_there_cannot_be_done_or_makes_no_sense_is_refused,
+        an_address_is_taken_in_whatever_case_it_is_written,
+        an_order_for_nobody_is_refused,
+        while_users_is_away_no_order_is_placed_and_none_hangs;
 }

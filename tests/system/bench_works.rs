@@ -15,8 +15,7 @@ use crate::support::{WARREN, processes_of};
 
 const REQUEST: &str = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
 
-#[test]
-fn the_gateway_is_measured_and_whoever_else_is_installed() {
+async fn the_gateway_is_measured_and_whoever_else_is_installed() {
     let folder = Folder::new();
     let file = folder.path().join("bench.md");
 
@@ -43,7 +42,6 @@ fn the_gateway_is_measured_and_whoever_else_is_installed() {
     }
 }
 
-#[tokio::test]
 async fn a_proxy_under_load_is_named_and_ends_with_the_benchmark() {
     let mut bench = bench(["--hold", "60", "--contestant", "warren-plain", "--scenario", "get-1"])
         .stdout(Stdio::piped())
@@ -71,7 +69,6 @@ async fn a_proxy_under_load_is_named_and_ends_with_the_benchmark() {
     .await;
 }
 
-#[tokio::test]
 async fn ctrl_c_ends_everything_and_writes_nothing() {
     let folder = Folder::new();
     let file = folder.path().join("bench.md");
@@ -97,16 +94,14 @@ async fn ctrl_c_ends_everything_and_writes_nothing() {
     assert_eq!(processes_of(folder.path()), Vec::<String>::new());
 }
 
-#[test]
-fn an_option_that_is_none_is_explained() {
+async fn an_option_that_is_none_is_explained() {
     let output = bench(["--contestant", "apache"]).output().expect("this build's binary runs");
 
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("warren-plain, warren-policies, nginx"));
 }
 
-#[test]
-fn an_honest_server_has_no_failures() {
+async fn an_honest_server_has_no_failures() {
     let outcome = load_on(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         true
@@ -116,8 +111,7 @@ fn an_honest_server_has_no_failures() {
     assert!(outcome.served > 10 && outcome.p50 > 0 && outcome.p50 <= outcome.p99, "{outcome:?}");
 }
 
-#[test]
-fn an_error_status_is_a_failure_and_no_request_served() {
+async fn an_error_status_is_a_failure_and_no_request_served() {
     let outcome = load_on(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
         true
@@ -127,8 +121,7 @@ fn an_error_status_is_a_failure_and_no_request_served() {
     assert!(outcome.failed["status 502"] > 0, "{outcome:?}");
 }
 
-#[test]
-fn another_answer_than_the_upstreams_is_a_failure() {
+async fn another_answer_than_the_upstreams_is_a_failure() {
     let outcome = load_on(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno");
         true
@@ -138,16 +131,14 @@ fn another_answer_than_the_upstreams_is_a_failure() {
     assert!(outcome.failed["another answer than the upstream's"] > 0, "{outcome:?}");
 }
 
-#[test]
-fn a_connection_that_ends_without_an_answer_is_a_failure() {
+async fn a_connection_that_ends_without_an_answer_is_a_failure() {
     let outcome = load_on(|_| false);
 
     assert_eq!(outcome.served, 0, "{outcome:?}");
     assert!(outcome.failed["connection lost"] > 0, "{outcome:?}");
 }
 
-#[test]
-fn an_answer_that_is_cut_off_is_a_failure() {
+async fn an_answer_that_is_cut_off_is_a_failure() {
     let outcome = load_on(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no");
         false
@@ -157,15 +148,13 @@ fn an_answer_that_is_cut_off_is_a_failure() {
     assert!(outcome.failed["cut off in the answer"] > 0, "{outcome:?}");
 }
 
-#[test]
-fn a_request_that_is_never_answered_is_a_failure() {
+async fn a_request_that_is_never_answered_is_a_failure() {
     let outcome = load_on(|_| true);
 
     assert_eq!((outcome.served, outcome.failed.get("no answer")), (0, Some(&4)), "{outcome:?}");
 }
 
-#[test]
-fn a_server_that_closes_after_its_answer_loses_nothing() {
+async fn a_server_that_closes_after_its_answer_loses_nothing() {
     let outcome = load_on(|stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
         false
@@ -175,8 +164,7 @@ fn a_server_that_closes_after_its_answer_loses_nothing() {
     assert!(outcome.served > 4, "{outcome:?}");
 }
 
-#[test]
-fn a_server_that_is_not_there_is_a_failure() {
+async fn a_server_that_is_not_there_is_a_failure() {
     let nobody = warren::ports::free();
     let outcome = run(&job(([127, 0, 0, 1], nobody).into())).expect("a load can be made");
 
@@ -184,8 +172,7 @@ fn a_server_that_is_not_there_is_a_failure() {
     assert!(outcome.failed["cannot connect: connection refused"] > 0, "{outcome:?}");
 }
 
-#[test]
-fn at_a_fixed_rate_a_server_that_stalls_makes_all_wait_that_were_due() {
+async fn at_a_fixed_rate_a_server_that_stalls_makes_all_wait_that_were_due() {
     let server = serve(|stream| {
         thread::sleep(Duration::from_millis(100));
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_ok()
@@ -247,4 +234,21 @@ fn cells(table: &str, name: &str) -> Vec<String> {
 
 fn number(cell: &str) -> f64 {
     cell.replace(',', "").parse().unwrap_or_else(|_| panic!("{cell} is no number"))
+}
+
+warren::stories! {
+    without a broker:
+        the_gateway_is_measured_and_whoever_else_is_installed,
+        a_proxy_under_load_is_named_and_ends_with_the_benchmark,
+        ctrl_c_ends_everything_and_writes_nothing,
+        an_option_that_is_none_is_explained,
+        an_honest_server_has_no_failures,
+        an_error_status_is_a_failure_and_no_request_served,
+        another_answer_than_the_upstreams_is_a_failure,
+        a_connection_that_ends_without_an_answer_is_a_failure,
+        an_answer_that_is_cut_off_is_a_failure,
+        a_request_that_is_never_answered_is_a_failure,
+        a_server_that_closes_after_its_answer_loses_nothing,
+        a_server_that_is_not_there_is_a_failure,
+        at_a_fixed_rate_a_server_that_stalls_makes_all_wait_that_were_due;
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use warren::harness::{Child, System, eventually, shared_vhost};
+use warren::note;
 
 use crate::support::{
     Actors, Cable, Door, Habits, Ledger, Shoppers, seeded, start_services, system, wait_next_generation,
@@ -14,7 +15,6 @@ const CUTS: usize = 25;
 /// Within this a silent link is given up: two heartbeats and a half, and some for a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_millis(12_500 + 5_000);
 
-#[tokio::test]
 async fn a_connection_cut_at_random_moments_loses_and_doubles_nothing_and_leaks_nothing() {
     let (system, cable) = cabled().await;
     let mut rng = seeded("broker cut off");
@@ -40,12 +40,11 @@ async fn a_connection_cut_at_random_moments_loses_and_doubles_nothing_and_leaks_
             if now.0 <= threads && now.1 <= descriptors { Ok(()) } else { Err(format!("{now:?}")) }
         })
         .await;
-        println!("{what} after {} restarts", Actors::of(child).await.restarts("broker"));
+        note!("{what} after {} restarts", Actors::of(child).await.restarts("broker"));
     }
     system.finish().await;
 }
 
-#[tokio::test]
 async fn an_outage_of_one_second_is_over_soon_after_it() {
     let (system, cable) = cabled().await;
     let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("one second"));
@@ -59,7 +58,7 @@ async fn an_outage_of_one_second_is_over_soon_after_it() {
     for child in services(&system) {
         child.wait_not_degraded().await;
     }
-    println!("one second: the link works {:?} after the outage", back.elapsed());
+    note!("one second: the link works {:?} after the outage", back.elapsed());
     assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
     let ledger = shoppers.go_home().await;
     ledger.assert_untroubled();
@@ -67,7 +66,6 @@ async fn an_outage_of_one_second_is_over_soon_after_it() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_link_that_is_only_silent_is_given_up_in_time_and_replaced() {
     let (system, cable) = cabled().await;
     let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("silent cable"));
@@ -86,7 +84,7 @@ async fn a_link_that_is_only_silent_is_given_up_in_time_and_replaced() {
             }
         })
         .await;
-        println!("{}: silence noticed within {:?}", child.service(), silent_since.elapsed());
+        note!("{}: silence noticed within {:?}", child.service(), silent_since.elapsed());
     }
     shoppers.wait_placed(20).await;
     // What was held back comes through now, long after it was given up: published twice, counted once.
@@ -138,10 +136,17 @@ async fn audit_with_redeliveries(ledger: &Ledger, system: &System) {
         let observed = Actors::of(child).await.observed(consumer);
         seen_before += observed["seenBefore"].as_u64().expect("a count");
     }
-    println!("broker cut off: {seen_before} events came more than once");
+    note!("broker cut off: {seen_before} events came more than once");
     assert!(seen_before > 0, "no event came twice: the cuts met nothing on its way");
 }
 
 fn services(system: &System) -> [&Child; 2] {
     [&system.users, &system.orders]
+}
+
+warren::stories! {
+    on both brokers:
+        a_connection_cut_at_random_moments_loses_and_doubles_nothing_and_leaks_nothing,
+        an_outage_of_one_second_is_over_soon_after_it,
+        a_link_that_is_only_silent_is_given_up_in_time_and_replaced;
 }

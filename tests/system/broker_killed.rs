@@ -1,19 +1,18 @@
-//! RabbitMQ is killed by signal 9 while orders come in, and started again.
+//! The broker is killed by signal 9 while orders come in, and started again.
 
 use std::collections::BTreeMap;
 use std::env;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use warren::harness::{Child, Folder, System, eventually, private_node};
-use warren::rabbit::Node;
+use warren::harness::{Broker, Child, Folder, System, eventually, private_node};
+use warren::note;
 
 use crate::support::{Actors, Door, Habits, Shoppers, queues_are_registered, seeded, start_services, system};
 
 /// From the broker's return until events flow again: 5 s, and some for a busy machine.
 const RESUMES_WITHIN: Duration = Duration::from_millis(5_000 + 3_000);
 
-#[tokio::test]
 async fn orders_go_on_while_the_broker_is_dead_and_each_counts_once_when_it_is_back() {
     let folder = Folder::new();
     let node = private_node(&folder).await;
@@ -30,7 +29,7 @@ async fn orders_go_on_while_the_broker_is_dead_and_each_counts_once_when_it_is_b
         for child in services(&system) {
             wait_status(child, "degraded", Duration::from_secs(2)).await;
         }
-        println!("degraded {:?} after the kill", dead_since.elapsed());
+        note!("degraded {:?} after the kill", dead_since.elapsed());
         shoppers.wait_placed(20).await;
         shoppers.shop_for(outage.saturating_sub(dead_since.elapsed())).await;
 
@@ -42,7 +41,7 @@ async fn orders_go_on_while_the_broker_is_dead_and_each_counts_once_when_it_is_b
         }
         an_event_arrives(&system, waiting).await;
         let resumed = back_since.elapsed();
-        println!("away for {:?}, events flow {resumed:?} after its return", back_since - dead_since);
+        note!("away for {:?}, events flow {resumed:?} after its return", back_since - dead_since);
         assert!(resumed < RESUMES_WITHIN, "events flow only {resumed:?} after the broker's return");
         for child in services(&system) {
             restarts_are_told(child, before[child.service().name()]).await;
@@ -58,7 +57,6 @@ async fn orders_go_on_while_the_broker_is_dead_and_each_counts_once_when_it_is_b
     system.finish().await;
 }
 
-#[tokio::test]
 async fn threads_and_descriptors_stay_as_many_over_many_attempts_to_reconnect() {
     let folder = Folder::new();
     let node = private_node(&folder).await;
@@ -79,13 +77,13 @@ async fn threads_and_descriptors_stay_as_many_over_many_attempts_to_reconnect() 
             if now.0 <= threads && now.1 <= descriptors { Ok(()) } else { Err(format!("{now:?}")) }
         })
         .await;
-        println!("{what} after {} restarts", Actors::of(child).await.restarts("broker"));
+        note!("{what} after {} restarts", Actors::of(child).await.restarts("broker"));
     }
     system.finish().await;
 }
 
 /// Kills the broker until each service has tried so often to reach it, and starts it again.
-async fn outage(system: &System, node: &Node, attempts: u64) {
+async fn outage(system: &System, node: &Broker, attempts: u64) {
     let before = generations(system).await;
     node.kill9();
     for child in services(system) {
@@ -168,5 +166,11 @@ async fn restarts_are_told(child: &Child, since: u64) {
         assert_ne!(entry["recoveredAfterMs"], Value::Null, "{entry}");
     }
     let first = timeline.iter().find(|entry| entry["generation"] == since).expect("just seen");
-    println!("{}: {first}", child.service());
+    note!("{}: {first}", child.service());
+}
+
+warren::stories! {
+    on both brokers:
+        orders_go_on_while_the_broker_is_dead_and_each_counts_once_when_it_is_back,
+        threads_and_descriptors_stay_as_many_over_many_attempts_to_reconnect;
 }

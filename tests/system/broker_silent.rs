@@ -1,10 +1,11 @@
-//! RabbitMQ is there and says nothing: stopped by SIGSTOP, or short of memory and blocking whoever publishes.
+//! The broker is there and says nothing: stopped by SIGSTOP, or short of memory and blocking whoever publishes.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use uuid::Uuid;
 use warren::harness::{Child, Folder, System, eventually, eventually_equal, private_node};
+use warren::note;
 
 use crate::support::{
     Actors, Amqp, Door, Habits, Message, Published, Shoppers, order_count, seeded, start_services, system,
@@ -13,7 +14,6 @@ use crate::support::{
 /// Two heartbeats and a half, and some for a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_millis(12_500 + 5_000);
 
-#[tokio::test]
 async fn a_stopped_broker_is_noticed_by_its_silence_and_orders_go_on() {
     let folder = Folder::new();
     let node = private_node(&folder).await;
@@ -32,7 +32,7 @@ async fn a_stopped_broker_is_noticed_by_its_silence_and_orders_go_on() {
             if readiness.contains("degraded") { Ok(()) } else { Err(readiness) }
         })
         .await;
-        println!("{}: silence noticed within {:?}", child.service(), stopped_since.elapsed());
+        note!("{}: silence noticed within {:?}", child.service(), stopped_since.elapsed());
     }
     // Long enough for several attempts, each of which finds a listener that never speaks.
     let attempts = Actors::of(&system.orders).await.generation("broker") + 2;
@@ -47,7 +47,7 @@ async fn a_stopped_broker_is_noticed_by_its_silence_and_orders_go_on() {
     for child in services(&system) {
         child.wait_not_degraded().await;
     }
-    println!("broker stopped: the link works {:?} after SIGCONT", continued.elapsed());
+    note!("broker stopped: the link works {:?} after SIGCONT", continued.elapsed());
     assert!(continued.elapsed() < Duration::from_secs(5), "{:?}", continued.elapsed());
     shoppers.wait_placed(50).await;
     let ledger = shoppers.go_home().await;
@@ -70,7 +70,6 @@ async fn a_stopped_broker_is_noticed_by_its_silence_and_orders_go_on() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_blocked_publisher_keeps_its_link_while_orders_and_consumers_go_on() {
     const WAITING: i64 = 300;
     let folder = Folder::new();
@@ -82,7 +81,7 @@ async fn a_blocked_publisher_keeps_its_link_while_orders_and_consumers_go_on() {
     let waiting: Vec<Message> = (0..WAITING).map(|_| order_created("u1")).collect();
     assert!(amqp.publish_all(&waiting).await.iter().all(|published| *published == Published::Routed));
 
-    node.block_publishers().await.expect("rabbitmqctl reaches the node");
+    node.block_publishers().await.expect("the broker takes orders");
     system.users.restart().await;
     let (door, mut rng) = (Door::internal(&system), seeded("blocked"));
     let shoppers = Shoppers::start(&door, Habits::default(), &mut rng);
@@ -113,7 +112,7 @@ async fn a_blocked_publisher_keeps_its_link_while_orders_and_consumers_go_on() {
     assert_eq!(actors.observed("broker")["link"], "blocked");
     assert_eq!(Amqp::connect(&node.url("/")).await.depth("users.order-created").await, Some(0));
 
-    node.unblock_publishers().await.expect("rabbitmqctl reaches the node");
+    node.unblock_publishers().await.expect("the broker takes orders");
     eventually(Duration::from_secs(10), "orders is connected again", async || {
         let observed = Actors::of(&system.orders).await.observed("broker");
         if observed["link"] == "connected" { Ok(()) } else { Err(observed.to_string()) }
@@ -137,4 +136,10 @@ fn order_created(user: &str) -> Message {
 
 fn services(system: &System) -> [&Child; 2] {
     [&system.users, &system.orders]
+}
+
+warren::stories! {
+    on both brokers:
+        a_stopped_broker_is_noticed_by_its_silence_and_orders_go_on,
+        a_blocked_publisher_keeps_its_link_while_orders_and_consumers_go_on;
 }

@@ -1,20 +1,21 @@
 //! `cargo up`, as a person runs it.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use tokio::process::{Child, Command};
-use warren::harness::{Folder, eventually, shared_vhost};
+use warren::harness::{BrokerKind, Folder, current_broker, eventually, eventually_equal, shared_vhost};
 use warren::http::Http;
 use warren::ports;
+use warren::rabbit::{Installation, preflight};
 use warren::service::Service;
 
-use crate::support::{WARREN, system};
+use crate::support::{WARREN, can_mount, queues_are_registered, system};
 
-#[tokio::test]
 async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
     let mut up = Up::start(&["--broker", &shared_vhost().await]);
     up.wait_for("ready after").await;
@@ -40,7 +41,70 @@ async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
     assert!(!output.contains('\x1b'), "colours are for terminals: {output}");
 }
 
-#[tokio::test]
+async fn a_broker_that_is_killed_is_back_and_no_event_is_lost() {
+    let kind = match current_broker() {
+        BrokerKind::RabbitMq => "rabbitmq",
+        _ => "embedded",
+    };
+    let mut up = Up::start(&["--broker", kind]);
+    up.wait_for("Ctrl-C ends it").await;
+    up.order_is_counted(1).await;
+    queues_are_registered(&up.folder).await;
+    let output = up.output();
+    let line = output
+        .lines()
+        .find(|line| line.contains("broker: ") && line.contains("(process "))
+        .expect("it says so");
+    let pid = line.split_once("(process ").and_then(|(_, rest)| rest.split_once(',')?.0.parse().ok());
+    assert_eq!(
+        line.contains("for development, tests and demos on one machine"),
+        kind == "embedded",
+        "{line}"
+    );
+
+    kill_process(pid.and_then(Pid::from_raw).expect("a process id"), Signal::KILL).expect("the broker runs");
+    up.wait_for("is back as process").await;
+
+    up.order_is_counted(2).await;
+    up.signal(Signal::TERM);
+    let status = up.launcher.wait().await.expect("it ends");
+    assert!(status.success(), "{status}: {}", up.output());
+}
+
+/// Where RabbitMQ is installed, its folder is hidden in a mount namespace that ends with the launcher.
+async fn where_nothing_is_installed_the_embedded_broker_is_taken_and_named() {
+    const HIDE: &str = r#"mount -t tmpfs warren "$RABBITMQ" && export PATH=/nowhere && exec "$0" "$@""#;
+    let installed = Installation::find().ok();
+    if preflight((Ipv4Addr::LOCALHOST, 5672).into()).await.is_ok() {
+        return eprintln!("left out: a broker listens on port 5672 of this machine, and cargo up takes it");
+    }
+    if installed.is_some() && !can_mount() {
+        return eprintln!("left out: this machine lets nobody mount anything, so RabbitMQ cannot be hidden");
+    }
+    let command = match &installed {
+        Some(rabbitmq) => {
+            let mut command = Command::new("unshare");
+            command
+                .args(["--mount", "--map-root-user", "sh", "-c", HIDE, WARREN])
+                .env("RABBITMQ", rabbitmq.folder());
+            command
+        }
+        None => Command::new(WARREN),
+    };
+
+    let mut up = Up::run(command, &[], &[("AMQP_URL", "")]);
+    up.wait_for("Ctrl-C ends it").await;
+
+    let output = up.output();
+    assert!(output.contains("no RabbitMQ is given, listens on port 5672 or is installed"), "{output}");
+    assert!(output.contains("broker: the embedded one at amqp://"), "{output}");
+    assert!(output.contains("production uses RabbitMQ"), "{output}");
+    up.order_is_counted(1).await;
+    up.signal(Signal::TERM);
+    let status = up.launcher.wait().await.expect("it ends");
+    assert!(status.success(), "{status}: {}", up.output());
+}
+
 async fn a_taken_port_is_named_with_the_option_that_changes_it() {
     let port = ports::free();
     let _taken = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
@@ -54,7 +118,6 @@ async fn a_taken_port_is_named_with_the_option_that_changes_it() {
     assert!(output.contains("--orders-port"), "{output}");
 }
 
-#[tokio::test]
 async fn a_broker_that_is_away_is_named_when_the_system_is_ready() {
     let nowhere = format!("amqp://127.0.0.1:{}", ports::free());
     let mut up = Up::start(&["--broker", &nowhere]);
@@ -71,7 +134,6 @@ async fn a_broker_that_is_away_is_named_when_the_system_is_ready() {
     }
 }
 
-#[tokio::test]
 async fn everybody_may_come_in_unless_the_environment_or_a_file_says_otherwise() {
     let nowhere = format!("amqp://127.0.0.1:{}", ports::free());
     let folder = Folder::new();
@@ -101,7 +163,6 @@ async fn everybody_may_come_in_unless_the_environment_or_a_file_says_otherwise()
     }
 }
 
-#[tokio::test]
 async fn a_service_that_is_misconfigured_stops_the_system_at_once() {
     let mut up = Up::start_with(&["--broker", "amqp://127.0.0.1:1"], &[("STORE", "floppy")]);
 
@@ -113,7 +174,6 @@ async fn a_service_that_is_misconfigured_stops_the_system_at_once() {
     assert!(!output.contains("starting it again"), "{output}");
 }
 
-#[tokio::test]
 async fn what_no_service_could_use_is_refused_with_its_name_before_anything_starts() {
     let tls = "amqps://me:secret@host";
     for (arguments, environment, said) in [
@@ -133,7 +193,6 @@ async fn what_no_service_could_use_is_refused_with_its_name_before_anything_star
     }
 }
 
-#[tokio::test]
 async fn a_subcommand_asks_a_running_service_whether_it_is_ready() {
     let system = system().start().await;
 
@@ -156,7 +215,7 @@ struct Up {
     launcher: Child,
     gateway_port: u16,
     output: PathBuf,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Up {
@@ -167,12 +226,16 @@ impl Up {
 
     /// Starts it with these variables as well.
     fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::run(Command::new(WARREN), arguments, environment)
+    }
+
+    /// Starts it by a command that ends in the binary.
+    fn run(mut command: Command, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
         let output = folder.path().join("output");
         let file = File::create(&output).expect("the test's folder can be written");
         let gateway_port = ports::free();
 
-        let mut command = Command::new(WARREN);
         command
             .envs(environment.iter().copied())
             .arg("up")
@@ -186,12 +249,7 @@ impl Up {
             }
         }
         command.stdout(file.try_clone().expect("a file can be opened twice")).stderr(file).kill_on_drop(true);
-        Self {
-            launcher: command.spawn().expect("this build's binary runs"),
-            gateway_port,
-            output,
-            _folder: folder,
-        }
+        Self { launcher: command.spawn().expect("this build's binary runs"), gateway_port, output, folder }
     }
 
     fn output(&self) -> String {
@@ -206,6 +264,14 @@ impl Up {
         .await;
     }
 
+    /// Orders for Ada and waits until so many orders of hers are counted.
+    async fn order_is_counted(&self, count: i64) {
+        let api = Http::new(format!("http://127.0.0.1:{}/api", self.gateway_port));
+        api.post("/orders").json(&json!({ "userId": "u1", "items": ["book"] })).await.expect(201);
+        let counted = async || api.get("/users/u1").await.expect(200).json()["orderCount"].as_i64();
+        eventually_equal(Duration::from_secs(30), "orders of Ada", Some(count), counted).await;
+    }
+
     /// The process ids that the launcher prints after `text`.
     fn processes(&self, text: &str) -> Vec<Pid> {
         let output = self.output();
@@ -218,4 +284,19 @@ impl Up {
             self.launcher.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).expect("the launcher runs");
         kill_process(pid, signal).expect("the launcher runs");
     }
+}
+
+warren::stories! {
+    on both brokers:
+        a_broker_that_is_killed_is_back_and_no_event_is_lost,
+        a_service_that_is_killed_is_back_and_a_signal_drains_the_system,
+        a_subcommand_asks_a_running_service_whether_it_is_ready;
+    on the embedded broker:
+        where_nothing_is_installed_the_embedded_broker_is_taken_and_named;
+    without a broker:
+        a_taken_port_is_named_with_the_option_that_changes_it,
+        a_broker_that_is_away_is_named_when_the_system_is_ready,
+        everybody_may_come_in_unless_the_environment_or_a_file_says_otherwise,
+        a_service_that_is_misconfigured_stops_the_system_at_once,
+        what_no_service_could_use_is_refused_with_its_name_before_anything_starts;
 }

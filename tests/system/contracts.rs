@@ -57,8 +57,7 @@ fn published() -> [Published; 3] {
     ]
 }
 
-#[test]
-fn bodies_are_the_resources_plain_json_to_the_byte() {
+async fn bodies_are_the_resources_plain_json_to_the_byte() {
     let [user, order, cancelled] = published();
 
     assert_eq!(
@@ -84,8 +83,7 @@ fn bodies_are_the_resources_plain_json_to_the_byte() {
     );
 }
 
-#[test]
-fn every_consumer_reads_what_is_published() {
+async fn every_consumer_reads_what_is_published() {
     let created = read_by::<OnUserCreated>(orders::SERVICE, users::SERVICE);
     assert_eq!((created.id.as_str(), created.name.as_str()), ("0192f0c1-0000-7000-8000-000000000001", "Ada"));
 
@@ -100,8 +98,7 @@ fn every_consumer_reads_what_is_published() {
     );
 }
 
-#[test]
-fn a_consumer_does_not_mind_what_it_does_not_know() {
+async fn a_consumer_does_not_mind_what_it_does_not_know() {
     for event in published() {
         let mut body: Value = serde_json::from_str(&event.body).expect("JSON");
         body["somethingNew"] = json!({ "since": "version 2" });
@@ -117,8 +114,7 @@ fn a_consumer_does_not_mind_what_it_does_not_know() {
     }
 }
 
-#[test]
-fn no_event_and_no_consumer_is_left_out_here() {
+async fn no_event_and_no_consumer_is_left_out_here() {
     for (marker, expected) in [
         ("impl Event for ", vec!["orders OrderCancelled", "orders OrderCreated", "users UserCreated"]),
         (
@@ -162,4 +158,12 @@ fn find(folder: &Path, marker: &str, tell: &mut impl FnMut(&str)) {
             }
         }
     }
+}
+
+warren::stories! {
+    without a broker:
+        bodies_are_the_resources_plain_json_to_the_byte,
+        every_consumer_reads_what_is_published,
+        a_consumer_does_not_mind_what_it_does_not_know,
+        no_event_and_no_consumer_is_left_out_here;
 }

@@ -13,7 +13,6 @@ use crate::support::{Amqp, Message, WARREN, system};
 
 const DEAD: &str = "events.dead";
 
-#[tokio::test]
 async fn an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone() {
     let system = system()
         .env(Service::Users, "DEMO_DATA", "false")
@@ -59,7 +58,6 @@ async fn an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone()
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_broker_that_is_away_or_misnamed_ends_the_command_with_1_and_says_so() {
     let nowhere = format!("amqp://me:secret@127.0.0.1:{}", ports::free());
     for (url, said) in [(nowhere.as_str(), "cannot connect to 127.0.0.1:"), ("amqps://me:secret@host", "TLS")]
@@ -86,4 +84,10 @@ async fn run(arguments: &[&str], amqp_url: &str) -> Output {
     let mut command = Command::new(WARREN);
     command.arg("dead-letters").args(arguments).env("AMQP_URL", amqp_url).stdin(Stdio::null());
     command.output().await.expect("this build's binary runs")
+}
+
+warren::stories! {
+    on both brokers:
+        an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone,
+        a_broker_that_is_away_or_misnamed_ends_the_command_with_1_and_says_so;
 }

@@ -23,7 +23,6 @@ async fn services(setup: Setup) -> warren::harness::System {
     system
 }
 
-#[tokio::test]
 async fn what_nobody_waits_for_any_more_is_not_begun() {
     let system = services(system()).await;
     let order = json!({ "userId": "u1", "items": ["book"] });
@@ -47,7 +46,6 @@ async fn what_nobody_waits_for_any_more_is_not_begun() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn orders_asks_users_for_no_longer_than_its_caller_waits_and_says_so() {
     /// A tenth of what orders gives the users service by itself.
     const LEFT: Duration = Duration::from_millis(300);
@@ -88,4 +86,10 @@ async fn silent_users() -> (String, mpsc::UnboundedReceiver<String>) {
         }
     });
     (url, told)
+}
+
+warren::stories! {
+    without a broker:
+        what_nobody_waits_for_any_more_is_not_begun,
+        orders_asks_users_for_no_longer_than_its_caller_waits_and_says_so;
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use warren::harness::{Folder, System, eventually};
+use warren::note;
 use warren::service::Service;
 
 use crate::support::{
@@ -14,7 +15,6 @@ use crate::support::{
 /// escalates.
 const FAILS_FOR: Duration = Duration::from_secs(25);
 
-#[tokio::test]
 async fn a_nearly_full_disk_refuses_requests_while_reads_and_events_go_on() {
     const RESERVE: u64 = 4 << 20;
     let Some((system, disk)) = on_small_disk(&[("STORE_RESERVE_BYTES", &RESERVE.to_string())]).await else {
@@ -48,7 +48,6 @@ async fn a_nearly_full_disk_refuses_requests_while_reads_and_events_go_on() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_full_disk_accepts_nothing_falsely_and_the_service_lives_through_it() {
     let Some((system, disk)) = on_small_disk(&[("STORE_RESERVE_BYTES", "0")]).await else { return };
     let pid = system.orders.pid();
@@ -61,7 +60,7 @@ async fn a_full_disk_accepts_nothing_falsely_and_the_service_lives_through_it() 
     let cleared = Instant::now();
     shoppers.wait_placed(50).await;
 
-    println!("full: 50 orders {:?} after there was space again", cleared.elapsed());
+    note!("full: 50 orders {:?} after there was space again", cleared.elapsed());
     let ledger = shoppers.go_home().await;
     ledger.print("full");
     assert_eq!(system.orders.pid(), pid);
@@ -69,7 +68,6 @@ async fn a_full_disk_accepts_nothing_falsely_and_the_service_lives_through_it() 
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_file_that_may_not_grow_is_lived_through_like_a_full_disk() {
     let folder = Folder::new();
     let setup = wrapped(&folder);
@@ -85,7 +83,7 @@ async fn a_file_that_may_not_grow_is_lived_through_like_a_full_disk() {
     let lifted = Instant::now();
     shoppers.wait_placed(50).await;
 
-    println!("no growth: 50 orders {:?} after the bound was lifted", lifted.elapsed());
+    note!("no growth: 50 orders {:?} after the bound was lifted", lifted.elapsed());
     let ledger = shoppers.go_home().await;
     ledger.print("no growth");
     assert_eq!(system.orders.pid(), pid);
@@ -124,7 +122,7 @@ async fn the_store_fails_and_reads_go_on(system: &System, shoppers: &Shoppers) {
     })
     .await;
     let actors = Actors::of(&system.orders).await;
-    println!(
+    note!(
         "{reads} reads while the store failed, {failed_reads} refused, {longest:?} the longest time without one; \
          repository generation {}",
         actors.generation("repository")
@@ -135,8 +133,8 @@ async fn the_store_fails_and_reads_go_on(system: &System, shoppers: &Shoppers) {
 /// Orders on a disk of 16 MiB with these variables; `None`, said aloud, where the machine lets nobody mount.
 async fn on_small_disk(variables: &[(&str, &str)]) -> Option<(System, SmallDisk)> {
     if !can_mount() {
-        println!(
-            "this machine lets us mount nothing, not even in a namespace of our own: \
+        eprintln!(
+            "left out: this machine lets us mount nothing, not even in a namespace of our own: \
              a_file_that_may_not_grow_is_lived_through_like_a_full_disk stands for this test"
         );
         return None;
@@ -152,4 +150,11 @@ async fn on_small_disk(variables: &[(&str, &str)]) -> Option<(System, SmallDisk)
 
 async fn order(system: &System) -> warren::http::Answer {
     system.orders.http.post("/orders").json(&json!({ "userId": "u1", "items": ["book"] })).await
+}
+
+warren::stories! {
+    on both brokers:
+        a_nearly_full_disk_refuses_requests_while_reads_and_events_go_on,
+        a_full_disk_accepts_nothing_falsely_and_the_service_lives_through_it,
+        a_file_that_may_not_grow_is_lived_through_like_a_full_disk;
 }

@@ -6,12 +6,12 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use warren::harness::{System, eventually};
 use warren::http::{Answer, Http};
+use warren::note;
 
 use crate::support::{Tap, problem, system};
 
 const CALLERS: usize = 50;
 
-#[tokio::test]
 async fn fifty_callers_with_one_key_place_one_order() {
     let system = system().start().await;
     let tap = Tap::open(&system).await;
@@ -38,7 +38,6 @@ async fn fifty_callers_with_one_key_place_one_order() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn fifty_callers_with_one_key_register_one_user_with_a_password() {
     let system = system().start().await;
     let tap = Tap::open(&system).await;
@@ -64,7 +63,6 @@ async fn fifty_callers_with_one_key_register_one_user_with_a_password() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn fifty_callers_with_one_key_cancel_an_order_once() {
     let system = system().start().await;
     let mut orders = Vec::new();
@@ -95,7 +93,6 @@ async fn fifty_callers_with_one_key_cancel_an_order_once() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_refusal_is_not_kept_for_its_key() {
     let system = system().start().await;
     let order = |user: &str| json!({ "userId": user, "items": ["book"] });
@@ -122,7 +119,7 @@ async fn at_once(system: &System, path: &str, key: &str, body: &Value, status: u
     }
     let (replayed, first): (Vec<_>, Vec<_>) =
         done.into_iter().partition(|answer| answer.header("idempotency-replayed").is_some());
-    println!(
+    note!(
         "{path}: 1 of {CALLERS} did it, {} got it again, {} were told to wait",
         replayed.len(),
         refused.len()
@@ -162,4 +159,12 @@ async fn wait_order_count(system: &System, expected: u64) {
         if user["orderCount"] == expected { Ok(()) } else { Err(user) }
     })
     .await;
+}
+
+warren::stories! {
+    on both brokers:
+        fifty_callers_with_one_key_place_one_order,
+        fifty_callers_with_one_key_register_one_user_with_a_password,
+        fifty_callers_with_one_key_cancel_an_order_once,
+        a_refusal_is_not_kept_for_its_key;
 }

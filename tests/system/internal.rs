@@ -7,7 +7,6 @@ use warren::harness::Child;
 
 use crate::support::{problem, system, wire};
 
-#[tokio::test]
 async fn probes_and_actors_tell_how_each_service_is() {
     let system = system().start().await;
 
@@ -57,7 +56,6 @@ async fn probes_and_actors_tell_how_each_service_is() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn every_line_of_the_metrics_is_well_formed_and_counts_what_happened() {
     let system = system().start().await;
     for _ in 0..3 {
@@ -96,7 +94,6 @@ async fn every_line_of_the_metrics_is_well_formed_and_counts_what_happened() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn nothing_internal_is_reachable_through_the_gateway() {
     /// Each is in the answer to what should be out of reach, and in nothing else.
     const MARKS: [&str; 5] = ["outbox_pending", "\"actors\"", "\"timeline\"", "# TYPE", "broker"];
@@ -288,8 +285,7 @@ fn after_labels(rest: &str) -> Option<&str> {
     }
 }
 
-#[test]
-fn a_malformed_metric_is_found() {
+async fn a_malformed_metric_is_found() {
     let good = "# HELP a_b It is.\n# TYPE a_b counter\na_b_total{x=\"1 \\\"2\\\" \\\\\",y=\"}\"} 3\na_b_total 4.5\n# EOF\n";
     assert_eq!(parse(good), Ok(BTreeMap::from([("a_b".to_owned(), 2)])));
 
@@ -313,4 +309,13 @@ fn a_malformed_metric_is_found() {
     ] {
         assert!(parse(bad).is_err(), "{bad}");
     }
+}
+
+warren::stories! {
+    on both brokers:
+        probes_and_actors_tell_how_each_service_is,
+        every_line_of_the_metrics_is_well_formed_and_counts_what_happened,
+        nothing_internal_is_reachable_through_the_gateway;
+    without a broker:
+        a_malformed_metric_is_found;
 }

@@ -11,7 +11,6 @@ use crate::support::{Session, system};
 /// How many keys are to sign, one after the other.
 const KEYS: usize = 3;
 
-#[tokio::test]
 async fn a_token_is_good_whichever_key_signed_it() {
     let system = system()
         .env(Service::Gateway, "AUTH", "required")
@@ -40,4 +39,10 @@ async fn a_token_is_good_whichever_key_signed_it() {
         sleep(Duration::from_millis(20)).await;
     }
     system.finish().await;
+}
+
+warren::stories! {
+    // About tokens between gateway and users, which knows no broker.
+    on the embedded broker:
+        a_token_is_good_whichever_key_signed_it;
 }

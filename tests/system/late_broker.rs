@@ -4,15 +4,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use warren::harness::{Folder, System, eventually, eventually_equal};
-use warren::rabbit::{Keep, Node};
+use warren::harness::{Folder, System, absent_node, eventually, eventually_equal};
+use warren::note;
 use warren::service::Service;
 
 use crate::support::{
     Actors, Amqp, Door, Habits, Shoppers, order_count, orders_of, seeded, system, under_way,
 };
 
-#[tokio::test]
 async fn services_start_in_any_order_serve_and_find_their_broker_when_it_comes() {
     let folder = Folder::new();
     let node = absent_node(&folder);
@@ -45,7 +44,7 @@ async fn services_start_in_any_order_serve_and_find_their_broker_when_it_comes()
         order_count(&system, "u1").await
     })
     .await;
-    println!("late broker: events flow {:?} after it came", came.elapsed());
+    note!("late broker: events flow {:?} after it came", came.elapsed());
     shoppers.wait_placed(20).await;
     let ledger = shoppers.go_home().await;
 
@@ -55,7 +54,6 @@ async fn services_start_in_any_order_serve_and_find_their_broker_when_it_comes()
     system.finish().await;
 }
 
-#[tokio::test]
 async fn without_a_broker_orders_are_accepted_up_to_the_bound_and_sent_when_it_comes() {
     const BOUND: usize = 40;
     let folder = Folder::new();
@@ -94,7 +92,6 @@ async fn without_a_broker_orders_are_accepted_up_to_the_bound_and_sent_when_it_c
     system.finish().await;
 }
 
-#[tokio::test]
 async fn ten_thousand_events_that_waited_are_soon_with_their_consumer() {
     const EVENTS: u32 = 10_000;
     const CLIENTS: u32 = 40;
@@ -121,7 +118,7 @@ async fn ten_thousand_events_that_waited_are_soon_with_their_consumer() {
     let counted = async || order_count(&system, "u1").await;
     eventually_equal(Duration::from_secs(30), "each order is counted", accepted, counted).await;
 
-    println!("waited: {accepted} events, sent in {sent:?}, counted in {:?}", begun.elapsed());
+    note!("waited: {accepted} events, sent in {sent:?}, counted in {:?}", begun.elapsed());
     let amqp = Amqp::connect(&system.amqp_url).await;
     eventually_equal(Duration::from_secs(10), "nothing is on its way", Vec::<String>::new(), async || {
         under_way(&system, &amqp).await
@@ -131,7 +128,6 @@ async fn ten_thousand_events_that_waited_are_soon_with_their_consumer() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn services_that_never_had_a_broker_keep_their_events_and_end_in_good_order() {
     let system = system().without_broker().prepare().await;
     system.users.restart().await;
@@ -141,7 +137,7 @@ async fn services_that_never_had_a_broker_keep_their_events_and_end_in_good_orde
     for child in [&system.orders, &system.users] {
         let asked = Instant::now();
         assert_eq!(child.terminate().await.code(), Some(0));
-        println!("{}: ended {:?} after SIGTERM", child.service(), asked.elapsed());
+        note!("{}: ended {:?} after SIGTERM", child.service(), asked.elapsed());
     }
     system.users.restart().await;
     system.orders.restart().await;
@@ -152,12 +148,15 @@ async fn services_that_never_had_a_broker_keep_their_events_and_end_in_good_orde
     system.finish().await;
 }
 
-/// A node whose address is known and where nobody listens yet.
-fn absent_node(folder: &Folder) -> Node {
-    Node::prepare(&folder.path().join("rabbitmq"), Keep::Nothing, &[])
-        .unwrap_or_else(|error| panic!("{error}"))
-}
-
 async fn order(system: &System) -> warren::http::Answer {
     system.orders.http.post("/orders").json(&json!({ "userId": "u1", "items": ["book"] })).await
+}
+
+warren::stories! {
+    on both brokers:
+        services_start_in_any_order_serve_and_find_their_broker_when_it_comes,
+        without_a_broker_orders_are_accepted_up_to_the_bound_and_sent_when_it_comes,
+        ten_thousand_events_that_waited_are_soon_with_their_consumer;
+    without a broker:
+        services_that_never_had_a_broker_keep_their_events_and_end_in_good_order;
 }

@@ -51,7 +51,6 @@ async fn kids(users: &Http) -> Vec<String> {
     keys.iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect()
 }
 
-#[tokio::test]
 async fn whoever_registered_with_a_password_gets_a_token_for_it() {
     let system = users(system()).await;
     let users = &system.users.http;
@@ -77,7 +76,6 @@ async fn whoever_registered_with_a_password_gets_a_token_for_it() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn who_has_no_account_takes_as_much_work_as_who_has_a_wrong_password_and_learns_as_little() {
     let system = users(system()).await;
     let users = &system.users.http;
@@ -111,7 +109,6 @@ async fn who_has_no_account_takes_as_much_work_as_who_has_a_wrong_password_and_l
     system.finish().await;
 }
 
-#[tokio::test]
 async fn what_is_missing_is_named() {
     let system = users(system()).await;
     let users = &system.users.http;
@@ -142,7 +139,6 @@ async fn what_is_missing_is_named() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn more_logins_than_can_be_hashed_soon_are_told_to_come_back() {
     let system = users(system()).await;
     // A client of its own for each, so that each has a connection of its own.
@@ -163,7 +159,6 @@ async fn more_logins_than_can_be_hashed_soon_are_told_to_come_back() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn keys_and_tokens_outlive_a_kill() {
     let system = users(system()).await;
     let users = &system.users.http;
@@ -180,7 +175,6 @@ async fn keys_and_tokens_outlive_a_kill() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_new_key_is_published_before_it_signs_and_the_old_one_stays() {
     let short = system().env_of_all("AUTH_KEY_LIFETIME_S", "8").env_of_all("AUTH_TOKEN_LIFETIME_S", "120");
     let system = users(short).await;
@@ -213,7 +207,6 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_stays() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn users_log_in_while_the_actor_that_keeps_the_keys_restarts() {
     let system = users(system().env_of_all("DEMO_FAULTS", "true")).await;
     let users = &system.users.http;
@@ -231,7 +224,6 @@ async fn users_log_in_while_the_actor_that_keeps_the_keys_restarts() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn an_admin_comes_from_the_environment_alone() {
     let system = users(
         system()
@@ -271,7 +263,6 @@ async fn an_admin_comes_from_the_environment_alone() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn no_secret_is_shown_or_logged() {
     let system = users(system().env_of_all("RUST_LOG", "debug")).await;
     let users = &system.users.http;
@@ -323,4 +314,17 @@ fn kid_of(token: &str) -> String {
         .collect();
     let header: Value = serde_json::from_slice(&json).expect("JSON");
     header["kid"].as_str().expect("a kid").to_owned()
+}
+
+warren::stories! {
+    without a broker:
+        whoever_registered_with_a_password_gets_a_token_for_it,
+        who_has_no_account_takes_as_much_work_as_who_has_a_wrong_password_and_learns_as_little,
+        what_is_missing_is_named,
+        more_logins_than_can_be_hashed_soon_are_told_to_come_back,
+        keys_and_tokens_outlive_a_kill,
+        a_new_key_is_published_before_it_signs_and_the_old_one_stays,
+        users_log_in_while_the_actor_that_keeps_the_keys_restarts,
+        an_admin_comes_from_the_environment_alone,
+        no_secret_is_shown_or_logged;
 }

@@ -1,6 +1,9 @@
-//! The system's tests: one file per story, each told on real processes and a real RabbitMQ.
+//! The system's tests: one file per behaviour, told in stories on real processes: on the embedded broker and, where it is
+//! installed, on a real RabbitMQ.
 //!
 //! `support` gives a test its system and an AMQP client that knows nothing of Warren; the harness is the library beside.
+
+use std::process::ExitCode;
 
 mod support;
 
@@ -43,3 +46,40 @@ mod contracts;
 mod bench_works;
 mod cargo_up;
 mod harness_works;
+
+fn main() -> ExitCode {
+    warren::harness::run(warren::stories_of![
+        four_curls,
+        auth_required,
+        key_rotation,
+        openapi,
+        rate_limit,
+        reload,
+        bad_requests,
+        deadlines,
+        idempotency,
+        internal,
+        logins,
+        ownership,
+        traces,
+        bad_events,
+        dead_letters_command,
+        plain_messages,
+        thrice_and_shuffled,
+        broker_cut_off,
+        broker_killed,
+        broker_silent,
+        late_broker,
+        actor_faults,
+        disk_full,
+        new_address,
+        services_killed,
+        sigterm,
+        start_and_idle,
+        architecture,
+        contracts,
+        bench_works,
+        cargo_up,
+        harness_works,
+    ])
+}

@@ -8,10 +8,9 @@ use warren::service::Service;
 
 use crate::support::{can_mount, problem, with_names};
 
-#[tokio::test]
 async fn a_service_that_comes_back_at_another_address_is_found_again() {
     if !can_mount() {
-        println!("left out: this machine lets nobody mount anything");
+        eprintln!("left out: this machine lets nobody mount anything");
         return;
     }
     let folder = Folder::new();
@@ -45,4 +44,9 @@ async fn a_service_that_comes_back_at_another_address_is_found_again() {
     answers(200).await;
     assert!(system.gateway.log_contains("event=endpoints_changed upstream=users"), "it says so");
     system.finish().await;
+}
+
+warren::stories! {
+    without a broker:
+        a_service_that_comes_back_at_another_address_is_found_again;
 }

@@ -47,7 +47,6 @@ async fn document(system: &System) -> Value {
     .await
 }
 
-#[tokio::test]
 async fn one_document_describes_what_every_service_serves() {
     let system = system().env(Service::Gateway, "AUTH", "required").start().await;
 
@@ -68,7 +67,6 @@ async fn one_document_describes_what_every_service_serves() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_page_shows_it_with_what_is_in_the_gateway_alone() {
     let system = system().start().await;
 
@@ -89,7 +87,6 @@ async fn a_page_shows_it_with_what_is_in_the_gateway_alone() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn what_a_service_said_of_itself_stays_while_it_is_away() {
     let system = system().start().await;
     let before = document(&system).await;
@@ -104,4 +101,12 @@ async fn what_a_service_said_of_itself_stays_while_it_is_away() {
     assert_eq!(document(&system).await, before);
     system.users.restart().await;
     system.finish().await;
+}
+
+warren::stories! {
+    // About what the gateway says to clients, which knows no broker.
+    on the embedded broker:
+        one_document_describes_what_every_service_serves,
+        a_page_shows_it_with_what_is_in_the_gateway_alone,
+        what_a_service_said_of_itself_stays_while_it_is_away;
 }

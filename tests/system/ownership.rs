@@ -63,7 +63,6 @@ async fn ids(call: Call) -> Vec<String> {
     items.iter().map(|item| item["id"].as_str().expect("an id").to_owned()).collect()
 }
 
-#[tokio::test]
 async fn a_user_sees_itself_and_an_admin_everybody() {
     let system = services().await;
     let users = &system.users.http;
@@ -89,7 +88,6 @@ async fn a_user_sees_itself_and_an_admin_everybody() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_user_orders_for_itself_and_an_admin_for_everybody() {
     let system = services().await;
     let orders = &system.orders.http;
@@ -109,7 +107,6 @@ async fn a_user_orders_for_itself_and_an_admin_for_everybody() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_user_sees_its_own_orders() {
     let system = services().await;
     let orders = &system.orders.http;
@@ -139,7 +136,6 @@ async fn a_user_sees_its_own_orders() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_user_cancels_its_own_orders() {
     let system = services().await;
     let orders = &system.orders.http;
@@ -157,7 +153,6 @@ async fn a_user_cancels_its_own_orders() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn nobody_is_answered_with_what_somebody_else_did() {
     let system = services().await;
     let (users, orders) = (&system.users.http, &system.orders.http);
@@ -195,7 +190,6 @@ async fn nobody_is_answered_with_what_somebody_else_did() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn an_identity_that_is_not_clear_is_refused_everywhere() {
     let system = services().await;
     let (users, orders) = (&system.users.http, &system.orders.http);
@@ -223,4 +217,14 @@ async fn an_identity_that_is_not_clear_is_refused_everywhere() {
     }
     assert_eq!(ids(orders.get("/orders")).await, [before], "and nothing was stored");
     system.finish().await;
+}
+
+warren::stories! {
+    without a broker:
+        a_user_sees_itself_and_an_admin_everybody,
+        a_user_orders_for_itself_and_an_admin_for_everybody,
+        a_user_sees_its_own_orders,
+        a_user_cancels_its_own_orders,
+        nobody_is_answered_with_what_somebody_else_did,
+        an_identity_that_is_not_clear_is_refused_everywhere;
 }

@@ -19,7 +19,6 @@ fn plain(routing_key: &str, body: &Value) -> Message {
     Message { properties: BasicProperties::default(), ..Message::event(routing_key, body) }
 }
 
-#[tokio::test]
 async fn a_message_that_is_only_a_body_is_applied_and_known_again() {
     let system = system().start().await;
     let amqp = Amqp::connect(&system.amqp_url).await;
@@ -54,7 +53,6 @@ async fn a_message_that_is_only_a_body_is_applied_and_known_again() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn an_event_is_the_resource_as_plain_json_and_names_the_request_that_caused_it() {
     let system = system().start().await;
     let tap = Tap::open(&system).await;
@@ -105,7 +103,6 @@ async fn an_event_is_the_resource_as_plain_json_and_names_the_request_that_cause
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_password_is_in_no_event_no_log_no_answer_and_no_file() {
     const SECRET: &str = "correct-horse-battery";
     let system = system().env_of_all("RUST_LOG", "debug").start().await;
@@ -208,4 +205,11 @@ fn list_files(folder: &Path, files: &mut Vec<PathBuf>) {
             files.push(entry.path());
         }
     }
+}
+
+warren::stories! {
+    on both brokers:
+        a_message_that_is_only_a_body_is_applied_and_known_again,
+        an_event_is_the_resource_as_plain_json_and_names_the_request_that_caused_it,
+        a_password_is_in_no_event_no_log_no_answer_and_no_file;
 }

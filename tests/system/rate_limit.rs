@@ -14,7 +14,6 @@ async fn ask_at_once(api: &Http, times: usize) -> (Vec<Answer>, Vec<Answer>) {
     asked.into_iter().partition(|answer| answer.status == 200)
 }
 
-#[tokio::test]
 async fn what_is_too_much_is_refused_and_later_it_is_not() {
     let system = system().env(Service::Gateway, "RATE_LIMIT", "5/1").start().await;
 
@@ -43,7 +42,6 @@ async fn what_is_too_much_is_refused_and_later_it_is_not() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn whoever_has_a_token_has_a_share_of_its_own() {
     let system = system()
         .env(Service::Gateway, "AUTH", "required")
@@ -60,7 +58,6 @@ async fn whoever_has_a_token_has_a_share_of_its_own() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn the_limit_that_one_tries_the_system_with_is_none_that_one_meets() {
     let system = system().start().await;
     let shoppers = Shoppers::start(&Door::public(&system), Habits::default(), &mut seeded("no limit"));
@@ -70,4 +67,13 @@ async fn the_limit_that_one_tries_the_system_with_is_none_that_one_meets() {
     ledger.assert_untroubled();
     ledger.audit(&system).await;
     system.finish().await;
+}
+
+warren::stories! {
+    on both brokers:
+        the_limit_that_one_tries_the_system_with_is_none_that_one_meets;
+    // About what the gateway says to clients, which knows no broker.
+    on the embedded broker:
+        what_is_too_much_is_refused_and_later_it_is_not,
+        whoever_has_a_token_has_a_share_of_its_own;
 }

@@ -38,7 +38,6 @@ async fn reload(gateway: &Child, event: &str) {
     .await;
 }
 
-#[tokio::test]
 async fn settings_change_under_load_and_no_request_fails() {
     const OPEN: &str = "rate_limit = \"off\"\n[auth]\nmode = \"open\"\n";
     let (system, file) = reading(OPEN).await;
@@ -65,7 +64,6 @@ async fn settings_change_under_load_and_no_request_fails() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_file_with_a_mistake_changes_nothing() {
     let (system, file) = reading("[auth]\nmode = \"required\"\n").await;
     problem(&system.api.get("/api/orders").await, 401, "token required");
@@ -86,4 +84,12 @@ async fn a_file_with_a_mistake_changes_nothing() {
     reload(&system.gateway, "event=settings_reloaded").await;
     system.api.get("/api/orders").await.expect(200);
     system.finish().await;
+}
+
+warren::stories! {
+    on both brokers:
+        settings_change_under_load_and_no_request_fails;
+    // About what the gateway says to clients, which knows no broker.
+    on the embedded broker:
+        a_file_with_a_mistake_changes_nothing;
 }

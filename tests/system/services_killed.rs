@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use warren::harness::Child;
+use warren::note;
 use warren::service::Service;
 
 use crate::support::{Door, Habits, Shoppers, seeded, start_services, system};
@@ -10,7 +11,6 @@ use crate::support::{Door, Habits, Shoppers, seeded, start_services, system};
 /// For each service; a soak can ask for more with `WARREN_SOAK_KILLS`.
 const KILLS: usize = 20;
 
-#[tokio::test]
 async fn services_killed_at_random_moments_lose_and_double_nothing() {
     let kills = std::env::var("WARREN_SOAK_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
     // By default orders trusts users again only a second after it has failed.
@@ -34,7 +34,7 @@ async fn services_killed_at_random_moments_lose_and_double_nothing() {
             }
         }
     }
-    println!("services killed: {} kills in {:?}", 2 * kills, begun.elapsed());
+    note!("services killed: {} kills in {:?}", 2 * kills, begun.elapsed());
     shoppers.wait_placed(25).await;
     let ledger = shoppers.go_home().await;
 
@@ -44,7 +44,6 @@ async fn services_killed_at_random_moments_lose_and_double_nothing() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn killing_anyone_the_gateway_too_loses_and_doubles_nothing() {
     const ROUNDS: usize = 5;
     let system = system().env(Service::Orders, "CUSTOMERS_BREAKER_OPEN_MS", "50").start().await;
@@ -66,4 +65,10 @@ async fn killing_anyone_the_gateway_too_loses_and_doubles_nothing() {
     ledger.print("anyone killed");
     ledger.audit(&system).await;
     system.finish().await;
+}
+
+warren::stories! {
+    on both brokers:
+        services_killed_at_random_moments_lose_and_double_nothing,
+        killing_anyone_the_gateway_too_loses_and_doubles_nothing;
 }

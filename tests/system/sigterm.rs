@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::time::timeout;
-use warren::harness::{Child, Folder, System, eventually, eventually_equal, shared_vhost};
+use warren::harness::{Child, Folder, System, absent_node, eventually, eventually_equal, shared_vhost};
 use warren::http::Http;
+use warren::note;
 use warren::ports;
-use warren::rabbit::{Keep, Node};
 use warren::service::Service;
 
 use crate::support::{
@@ -23,7 +23,6 @@ const ENDS_WITHIN: Duration = Duration::from_secs(25);
 /// How often each service is ended under load.
 const ROUNDS: usize = 3;
 
-#[tokio::test]
 async fn orders_ends_under_load_without_failing_a_request_it_took() {
     let system = start_services(system()).await;
     let ledger =
@@ -33,7 +32,6 @@ async fn orders_ends_under_load_without_failing_a_request_it_took() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn users_ends_under_load_without_failing_a_request_it_took() {
     let system = start_services(system()).await;
     // One registration for each order.
@@ -44,7 +42,6 @@ async fn users_ends_under_load_without_failing_a_request_it_took() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn the_gateway_ends_under_load_without_failing_a_request_it_took() {
     let system = system().start().await;
     let ledger =
@@ -54,12 +51,10 @@ async fn the_gateway_ends_under_load_without_failing_a_request_it_took() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn services_that_end_while_their_broker_is_away_keep_their_events_for_the_next_start() {
     const ORDERS: i64 = 50;
     let folder = Folder::new();
-    let node =
-        Node::prepare(&folder.path().join("rabbitmq"), Keep::Nothing, &[]).unwrap_or_else(|e| panic!("{e}"));
+    let node = absent_node(&folder);
     let system = system().broker(node.url("/")).prepare().await;
     system.users.restart().await;
     system.orders.restart().await;
@@ -71,7 +66,7 @@ async fn services_that_end_while_their_broker_is_away_keep_their_events_for_the_
     for child in [&system.orders, &system.users] {
         let asked = Instant::now();
         assert_eq!(child.terminate().await.code(), Some(0));
-        println!("{} without its broker: ended {:?} after SIGTERM", child.service(), asked.elapsed());
+        note!("{} without its broker: ended {:?} after SIGTERM", child.service(), asked.elapsed());
     }
     node.start().await.expect("the port is free");
     system.users.restart().await;
@@ -83,7 +78,6 @@ async fn services_that_end_while_their_broker_is_away_keep_their_events_for_the_
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_service_does_not_end_before_its_events_have_left_if_the_broker_takes_them_in_time() {
     const ORDERS: i64 = 20;
     let url = shared_vhost().await;
@@ -101,7 +95,7 @@ async fn a_service_does_not_end_before_its_events_have_left_if_the_broker_takes_
     assert!(waits.is_err(), "it left its events behind after {:?}", asked.elapsed());
     cable.plug_in();
     assert_eq!(end.await.code(), Some(0));
-    println!("orders with a slow broker: ended {:?} after SIGTERM", asked.elapsed());
+    note!("orders with a slow broker: ended {:?} after SIGTERM", asked.elapsed());
     assert!(!system.orders.log_contains("event=outbox_not_flushed"));
     let counted = async || order_count(&system, "u1").await;
     eventually_equal(Duration::from_secs(10), "each order is counted", ORDERS, counted).await;
@@ -125,7 +119,7 @@ async fn end_again_and_again(system: &System, child: &Child, door: &Door, habits
         let (refused, asked) = (refusals(&shoppers), Instant::now());
         let status = child.terminate().await;
         assert_eq!(refusals(&shoppers), refused, "refused while it ended, after what it had refused before");
-        println!("{story}: {:?} after SIGTERM, {status}", asked.elapsed());
+        note!("{story}: {:?} after SIGTERM, {status}", asked.elapsed());
         assert_eq!(status.code(), Some(0), "{status}");
         assert!(asked.elapsed() < ENDS_WITHIN);
         assert!(probe.saw_draining().await, "{} was never unready before it ended", child.service());
@@ -181,4 +175,13 @@ impl Probe {
         self.1.store(true, Ordering::Relaxed);
         self.0.await.expect("a probe does not panic")
     }
+}
+
+warren::stories! {
+    on both brokers:
+        orders_ends_under_load_without_failing_a_request_it_took,
+        users_ends_under_load_without_failing_a_request_it_took,
+        the_gateway_ends_under_load_without_failing_a_request_it_took,
+        services_that_end_while_their_broker_is_away_keep_their_events_for_the_next_start,
+        a_service_does_not_end_before_its_events_have_left_if_the_broker_takes_them_in_time;
 }

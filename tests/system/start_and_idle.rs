@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use warren::harness::{eventually, shared_vhost};
+use warren::note;
 
 use crate::support::system;
 
@@ -15,7 +16,6 @@ const IDLE_KIB: u64 = 80 * 1024;
 /// Workers, arbiters, the store's writer, one for each of lapin's two connections, the runtime's own.
 const THREADS: u64 = 32;
 
-#[tokio::test]
 async fn a_service_is_ready_soon_and_idles_on_little() {
     let system = system().broker(shared_vhost().await).prepare().await;
 
@@ -26,7 +26,7 @@ async fn a_service_is_ready_soon_and_idles_on_little() {
         let ready = begun.elapsed();
         child.wait_not_degraded().await;
         let linked = begun.elapsed();
-        println!("{}: ready after {ready:?}, not degraded after {linked:?}", child.service());
+        note!("{}: ready after {ready:?}, not degraded after {linked:?}", child.service());
         assert!(linked < STARTS_WITHIN, "{} took {linked:?}", child.service());
     }
     for child in system.children() {
@@ -40,7 +40,7 @@ async fn a_service_is_ready_soon_and_idles_on_little() {
             }
         })
         .await;
-        println!(
+        note!(
             "{}: {} KiB resident, {} threads, {} descriptors",
             child.service(),
             child.resident_kib(),
@@ -49,4 +49,9 @@ async fn a_service_is_ready_soon_and_idles_on_little() {
         );
     }
     system.finish().await;
+}
+
+warren::stories! {
+    on both brokers:
+        a_service_is_ready_soon_and_idles_on_little;
 }

@@ -7,13 +7,13 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use warren::harness::{System, eventually};
+use warren::note;
 
 use crate::support::{
     Actors, Amqp, Door, Habits, Message, Published, Shoppers, order_count, seeded, start_services, system,
     under_way,
 };
 
-#[tokio::test]
 async fn copies_of_real_events_with_their_ids_change_nothing() {
     let system = start_services(system()).await;
     let mut rng = seeded("copies");
@@ -37,12 +37,11 @@ async fn copies_of_real_events_with_their_ids_change_nothing() {
 
     ledger.print("copies");
     ledger.audit(&system).await;
-    println!("copies: {} events came again", seen_before(&system).await);
+    note!("copies: {} events came again", seen_before(&system).await);
     assert!(seen_before(&system).await >= 3 * captured.len() as u64);
     system.finish().await;
 }
 
-#[tokio::test]
 async fn events_that_come_thrice_and_cancellations_that_come_first_are_counted_exactly() {
     const ORDERS: usize = 200;
     let system = start_services(system()).await;
@@ -109,4 +108,10 @@ async fn register(system: &System) -> String {
     let body = json!({ "name": "Grace", "email": format!("{}@example.com", Uuid::now_v7().simple()) });
     let user: Value = system.users.http.post("/users").json(&body).await.expect(201).json();
     user["id"].as_str().expect("an id").to_owned()
+}
+
+warren::stories! {
+    on both brokers:
+        copies_of_real_events_with_their_ids_change_nothing,
+        events_that_come_thrice_and_cancellations_that_come_first_are_counted_exactly;
 }

@@ -16,7 +16,6 @@ async fn start() -> System {
     system().env_of_all("RUST_LOG", "debug").start().await
 }
 
-#[tokio::test]
 async fn a_requests_id_and_trace_go_with_it_through_every_service() {
     let system = start().await;
     let order = json!({ "userId": "u1", "items": ["book"] });
@@ -36,7 +35,6 @@ async fn a_requests_id_and_trace_go_with_it_through_every_service() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn a_request_without_an_id_or_trace_gets_one_that_is_the_same_everywhere() {
     let system = start().await;
     let order = json!({ "userId": "u1", "items": ["book"] });
@@ -65,7 +63,6 @@ async fn a_request_without_an_id_or_trace_gets_one_that_is_the_same_everywhere()
     system.finish().await;
 }
 
-#[tokio::test]
 async fn what_could_break_a_log_line_is_not_taken_for_an_id_or_a_trace() {
     let system = start().await;
     let long = "x".repeat(129);
@@ -90,7 +87,6 @@ async fn what_could_break_a_log_line_is_not_taken_for_an_id_or_a_trace() {
     system.finish().await;
 }
 
-#[tokio::test]
 async fn every_problem_names_its_request_whoever_refuses() {
     let system = start().await;
     let nobody = json!({ "userId": "nobody", "items": ["book"] });
@@ -140,4 +136,12 @@ async fn access_line(child: &Child, route: &str, request_id: &str) -> String {
         log.lines().find(is_wanted).map(str::to_owned).ok_or("no such line")
     })
     .await
+}
+
+warren::stories! {
+    on both brokers:
+        a_requests_id_and_trace_go_with_it_through_every_service,
+        a_request_without_an_id_or_trace_gets_one_that_is_the_same_everywhere,
+        what_could_break_a_log_line_is_not_taken_for_an_id_or_a_trace,
+        every_problem_names_its_request_whoever_refuses;
 }

@@ -3,6 +3,9 @@
 mod message;
 pub use message::{BadMessage, Message};
 
+pub mod store;
+
 pub mod faults;
+
 mod process;
 pub use process::{EmbeddedError, EmbeddedNode};

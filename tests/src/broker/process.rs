@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::faults::{Control, ControlError, Order, socket_in};
 use crate::ports;
 use crate::rabbit::Server;
 use crate::watched::{self, Keep, NotUp, Watched};
-use faults::{Control, ControlError, Order};
 
 /// It starts within milliseconds; a busy machine, or one that reads a large file again, gets more.
 const START: Duration = Duration::from_secs(60);
@@ -134,7 +134,7 @@ impl EmbeddedNode {
 
     /// Where it takes orders, among them every fault that it can be asked for.
     pub fn control(&self) -> Control {
-        Control::at(&self.folder.join("control.sock"))
+        Control::at(&socket_in(&self.folder))
     }
 
     /// Blocks every connection that publishes, as RabbitMQ does when memory is short.
@@ -241,58 +241,4 @@ impl From<io::Error> for EmbeddedError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
-}
-
-/// Stands in for `super::faults` until that is there.
-mod faults {
-    use std::fmt;
-    use std::io;
-    use std::path::{Path, PathBuf};
-
-    use serde::Serialize;
-    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-    use tokio::net::UnixStream;
-
-    #[derive(Serialize)]
-    #[serde(tag = "order", rename_all = "kebab-case")]
-    pub enum Order {
-        Block,
-        Unblock,
-        AddVhost { name: String },
-    }
-
-    /// The client of the control socket.
-    #[derive(Debug)]
-    pub struct Control(PathBuf);
-
-    /// Why an order was not carried out.
-    #[derive(Debug)]
-    pub struct ControlError(String);
-
-    impl Control {
-        pub fn at(socket: &Path) -> Self {
-            Self(socket.to_owned())
-        }
-
-        pub async fn order(&self, order: &Order) -> Result<(), ControlError> {
-            let answer = self.ask(order).await.map_err(|error| ControlError(error.to_string()))?;
-            if answer.contains("\"ok\":true") { Ok(()) } else { Err(ControlError(answer)) }
-        }
-
-        async fn ask(&self, order: &Order) -> io::Result<String> {
-            let mut stream = UnixStream::connect(&self.0).await?;
-            stream.write_all(format!("{}\n", serde_json::to_string(order)?).as_bytes()).await?;
-            let mut answer = String::new();
-            BufReader::new(stream).read_line(&mut answer).await?;
-            Ok(answer)
-        }
-    }
-
-    impl fmt::Display for ControlError {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(&self.0)
-        }
-    }
-
-    impl std::error::Error for ControlError {}
 }

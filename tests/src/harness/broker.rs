@@ -152,7 +152,7 @@ async fn start_shared(kind: BrokerKind) -> Shared {
     let server = broker.start().await.unwrap_or_else(|error| panic!("{error}"));
 
     let (address, took) = (broker.address(), begun.elapsed().as_secs_f64());
-    let _ = writeln!(io::stderr(), "{kind} is {server} at {address}, up after {took:.1} s");
+    let _ = writeln!(io::stderr(), "{server} runs at {address} for all stories, up after {took:.2} s");
     Shared { broker, vhosts: Mutex::new(Vhosts { made: BATCH, given: 0 }) }
 }
 

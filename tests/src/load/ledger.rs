@@ -97,7 +97,7 @@ impl Ledger {
 
     /// Prints what clients were told.
     pub fn print(&self, story: &str) {
-        println!(
+        crate::note!(
             "{story}: {} orders, {} cancelled, {} users, slowest {:?}; refused {:?}; unknown {:?}; not connected {:?}",
             self.placed.len(),
             self.cancelled.len(),

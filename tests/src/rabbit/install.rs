@@ -40,6 +40,11 @@ impl Installation {
             .ok_or(RabbitError::NotInstalled)
     }
 
+    /// The folder that holds its scripts.
+    pub fn folder(&self) -> &Path {
+        &self.scripts
+    }
+
     /// The script that becomes the node: it ends in `exec`.
     pub(super) fn server(&self) -> PathBuf {
         self.scripts.join("rabbitmq-server")

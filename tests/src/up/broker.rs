@@ -11,25 +11,33 @@ use tokio::time::sleep;
 
 use super::options::BrokerChoice;
 use super::screen::{Screen, Voice};
-use crate::rabbit::{Keep, Node, preflight};
+use crate::Keep;
+use crate::broker::EmbeddedNode;
+use crate::own_broker::Broker as Node;
+use crate::rabbit::{self, Installation, preflight};
 
 const WELL_KNOWN: u16 = 5672;
 
 /// What one should know of a broker that nobody chose.
 const SHARED: [&str; 2] = [
     "broker: systems on one broker and virtual host share their queues: never run two Warrens on this one",
-    "broker: with --broker rabbitmq, a private node is started instead, and brought back when it is killed",
+    "broker: with --broker rabbitmq or embedded, one of its own is started instead, and brought back when it is killed",
 ];
 
-/// How often the launcher looks whether its private node still lives.
+/// What one should know of the embedded broker.
+const PURPOSE: &str = "for development, tests and demos on one machine, production uses RabbitMQ";
+
+/// How often the launcher looks whether its own broker still lives.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long it waits before it starts a node again that could not start.
+/// How long it waits before it starts a broker again that could not start.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// The broker, and the node where it is the launcher's own.
+/// The broker, and its process where it is the launcher's own.
 pub(super) struct Broker {
     pub url: String,
+    /// In a few words.
+    pub what: String,
     pub node: Option<Node>,
 }
 
@@ -40,7 +48,7 @@ pub(super) struct Broker {
 pub(super) fn given(choice: &BrokerChoice) -> Result<Option<(String, &'static str)>, String> {
     let (url, by) = match choice {
         BrokerChoice::Url(url) => (url.clone(), "--broker"),
-        BrokerChoice::RabbitMq => return Ok(None),
+        BrokerChoice::RabbitMq | BrokerChoice::Embedded => return Ok(None),
         BrokerChoice::Auto => match env::var("AMQP_URL") {
             Ok(url) if !url.trim().is_empty() => (url.trim().to_owned(), "AMQP_URL"),
             _ => return Ok(None),
@@ -59,8 +67,9 @@ pub(super) async fn choose(
     screen: Screen,
 ) -> Result<Broker, Box<dyn Error>> {
     let found = |url: String, how: &str| {
-        screen.say(Voice::LAUNCHER, format_args!("broker: {}, {how}", without_password(&url)));
-        Ok(Broker { url, node: None })
+        let what = format!("{}, {how}", without_password(&url));
+        screen.say(Voice::LAUNCHER, format_args!("broker: {what}"));
+        Ok(Broker { url, what, node: None })
     };
 
     if let Some((url, by)) = given(choice)? {
@@ -78,30 +87,56 @@ pub(super) async fn choose(
         }
     }
 
-    screen.say(Voice::LAUNCHER, "broker: starting a private RabbitMQ node, which takes some seconds");
-    let node = Node::prepare(&data.join("rabbitmq"), Keep::Data, &[])?;
+    let node = match choice {
+        BrokerChoice::Embedded => embedded(data)?,
+        BrokerChoice::Auto if Installation::find().is_err() => {
+            screen.say(Voice::LAUNCHER, "broker: no RabbitMQ is given, listens on port 5672 or is installed");
+            embedded(data)?
+        }
+        _ => {
+            let line = "broker: starting a private RabbitMQ node, which takes some seconds";
+            screen.say(Voice::LAUNCHER, line);
+            Node::RabbitMq(rabbit::Node::prepare(&data.join("rabbitmq"), Keep::Data, &[])?)
+        }
+    };
     let server = node.start().await?;
     let (url, pid, logs) = (node.url("/"), node.pid().unwrap_or_default(), node.logs());
+    let (what, note) = match &node {
+        Node::RabbitMq(_) => (format!("{server}, a private node"), String::new()),
+        Node::Embedded(_) => ("the embedded one".into(), format!("; it is {PURPOSE}")),
+    };
     screen.say(
         Voice::LAUNCHER,
-        format_args!("broker: {server}, a private node at {url} (process {pid}, logs in {})", logs.display()),
+        format_args!("broker: {what} at {url} (process {pid}, logs in {}){note}", logs.display()),
     );
-    Ok(Broker { url, node: Some(node) })
+    Ok(Broker { url, what: what + &note, node: Some(node) })
 }
 
-/// Brings the private node back whenever it dies.
+/// This binary's own broker, with its data in the folder `broker`.
+fn embedded(data: &Path) -> Result<Node, Box<dyn Error>> {
+    let warren = env::current_exe()?;
+    Ok(Node::Embedded(EmbeddedNode::prepare(&warren, &data.join("broker"), Keep::Data, &[])?))
+}
+
+/// What the launcher's own broker is called in its lines.
+pub(super) fn name(node: &Node) -> &'static str {
+    if node.embedded().is_some() { "broker" } else { "rabbitmq" }
+}
+
+/// Brings the launcher's own broker back whenever it dies.
 pub(super) async fn keep(node: &Node, screen: Screen) {
     let say = |line: String| screen.say(Voice::LAUNCHER, line);
+    let name = name(node);
     loop {
         sleep(LOOK).await;
         let Some(status) = node.exit_status() else { continue };
 
-        say(format!("rabbitmq ended ({status}), starting it again"));
+        say(format!("{name} ended ({status}), starting it again"));
         while let Err(error) = node.start().await {
-            say(format!("rabbitmq did not start: {error}"));
+            say(format!("{name} did not start: {error}"));
             sleep(AFTER_FAILURE).await;
         }
-        say(format!("rabbitmq is back as process {}", node.pid().unwrap_or_default()));
+        say(format!("{name} is back as process {}", node.pid().unwrap_or_default()));
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             None => say(&ready),
             Some(what) => say(&format!("{ready}, but {what}")),
         }
-        welcome(options, screen);
+        welcome(options, &broker, screen);
         std::future::pending::<Result<(), Box<dyn Error>>>().await
     };
     let result = tokio::select! {
@@ -84,7 +84,7 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     if let Some(node) = &broker.node {
         node.shut_down().await;
-        say("rabbitmq ended");
+        say(&format!("{} ended", broker::name(node)));
     }
     result
 }
@@ -272,7 +272,7 @@ fn reasons(body: &[u8]) -> Option<String> {
     (!reasons.is_empty()).then(|| reasons.join(", "))
 }
 
-fn welcome(options: &Options, screen: Screen) {
+fn welcome(options: &Options, broker: &Broker, screen: Screen) {
     let Options { gateway_port, users_port, orders_port, admin_port, .. } = options;
     let api = format!("http://localhost:{gateway_port}/api");
     let json = r#"-H "Content-Type: application/json""#;
@@ -283,6 +283,7 @@ users    http://localhost:{users_port}, internal
 orders   http://localhost:{orders_port}, internal
 actors   http://localhost:{admin_port}/actors, internal, as on each service
 API      http://localhost:{gateway_port}/api/docs/
+broker   {broker}
 {admission}
 
   curl -X POST {api}/orders {json} -d '{{"userId":"u1","items":["book"]}}'
@@ -293,6 +294,7 @@ API      http://localhost:{gateway_port}/api/docs/
 Ctrl-C ends it. Its data is in {data}.
 
 "#,
+        broker = broker.what,
         data = options.data.display(),
         admission = admission(&api),
     );

@@ -32,7 +32,8 @@ pub struct Options {
     #[arg(long, default_value = "target/warren")]
     pub data: PathBuf,
 
-    /// auto: AMQP_URL, or what listens on port 5672, or a private RabbitMQ; rabbitmq: a private one; or an amqp:// URL
+    /// auto: AMQP_URL, or what listens on port 5672, or a private RabbitMQ, or where none is installed the embedded broker;
+    /// rabbitmq: a private one; embedded: Warren's own, for one machine; or an amqp:// URL
     #[arg(long, default_value_t = BrokerChoice::Auto)]
     pub broker: BrokerChoice,
 }
@@ -60,10 +61,12 @@ impl Options {
 /// Where the broker comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BrokerChoice {
-    /// `AMQP_URL`, else what listens on port 5672, else a private node.
+    /// `AMQP_URL`, else what listens on port 5672, else a private node, else the embedded broker.
     Auto,
     /// A private node.
     RabbitMq,
+    /// Warren's own, which needs nothing installed.
+    Embedded,
     /// This one.
     Url(String),
 }
@@ -75,8 +78,9 @@ impl FromStr for BrokerChoice {
         match text {
             "auto" => Ok(Self::Auto),
             "rabbitmq" => Ok(Self::RabbitMq),
+            "embedded" => Ok(Self::Embedded),
             url if url.starts_with("amqp://") || url.starts_with("amqps://") => Ok(Self::Url(url.into())),
-            _ => Err("is neither auto, nor rabbitmq, nor a URL that begins with amqp://"),
+            _ => Err("is neither auto, nor rabbitmq, nor embedded, nor a URL that begins with amqp://"),
         }
     }
 }
@@ -86,6 +90,7 @@ impl fmt::Display for BrokerChoice {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::RabbitMq => f.write_str("rabbitmq"),
+            Self::Embedded => f.write_str("embedded"),
             Self::Url(url) => f.write_str(url),
         }
     }
@@ -96,9 +101,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broker_is_auto_or_rabbitmq_or_a_url() {
+    fn a_broker_is_auto_or_rabbitmq_or_embedded_or_a_url() {
         assert_eq!("auto".parse(), Ok(BrokerChoice::Auto));
         assert_eq!("rabbitmq".parse(), Ok(BrokerChoice::RabbitMq));
+        assert_eq!("embedded".parse(), Ok(BrokerChoice::Embedded));
         assert_eq!("amqp://h".parse(), Ok(BrokerChoice::Url("amqp://h".into())));
         assert!("redis://h".parse::<BrokerChoice>().is_err());
     }

@@ -8,7 +8,7 @@ use warren::harness::{Folder, eventually};
 const QUEUES: [&str; 4] =
     ["users.order-created", "users.order-cancelled", "orders.user-created", "events.dead"];
 
-/// Waits until the private node in this folder will find its queues again after a kill.
+/// Waits until the private node in this folder will find its queues again after a kill, where it is RabbitMQ.
 ///
 /// RabbitMQ keeps the names of new quorum queues in memory for three seconds before it writes them to `names.dets`. Killed
 /// within these, it comes back with a queue that never elects a leader and that nobody can declare or delete any more

@@ -1,12 +1,12 @@
 //! A service on a disk that is really small, and one that may really write no more.
 
-use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use warren::harness::{Child, Folder, Setup};
 use warren::service::Service;
 
@@ -100,8 +100,7 @@ impl SmallDisk {
 
 /// Lets the process write no file larger than this from now on; `None` lifts the bound.
 pub fn limit_files(child: &Child, bytes: Option<u64>) {
-    let bytes = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
-    let limit = OsString::from(format!("--fsize={bytes}:unlimited"));
-    let status = Command::new("prlimit").arg("--pid").arg(child.pid().to_string()).arg(limit).status();
-    assert!(status.is_ok_and(|status| status.success()), "prlimit bounds a process of ours");
+    let process = Pid::from_raw(child.pid().cast_signed());
+    prlimit(process, Resource::Fsize, Rlimit { current: bytes, maximum: None })
+        .expect("it is a process of ours");
 }
