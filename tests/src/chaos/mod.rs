@@ -157,6 +157,7 @@ async fn story(
     let struck = inject::run(plan, site, &mut probe, |line| say(line)).await;
     sleep_until(begun + options.minutes).await;
     let took = begun.elapsed();
+    drop(probe);
     say("chaos: it is over, everybody goes home");
     let ledger = shoppers.go_home_with_all_they_know().await;
     let audited = audit::run(&ledger, seen, site, &before).await;

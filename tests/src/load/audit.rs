@@ -83,13 +83,15 @@ impl Finding {
 /// Waits until nothing is on its way any more, at most as long as `patience`, and compares.
 pub async fn run(ledger: &Ledger, system: &System, patience: Duration) -> Findings {
     let mut findings = Findings::default();
-    settle(ledger, system, patience, &mut findings).await;
-    compare_orders(ledger, system, &mut findings).await;
+    // Connections of its own, which end with the audit.
+    let (users, orders) = (Http::new(system.users.http.base()), Http::new(system.orders.http.base()));
+    settle(ledger, system, &users, patience, &mut findings).await;
+    compare_orders(ledger, &orders, &mut findings).await;
     findings
 }
 
 /// Waits until every order is counted once and nothing is on its way, or nothing is on its way and the counts stay wrong.
-async fn settle(ledger: &Ledger, system: &System, patience: Duration, findings: &mut Findings) {
+async fn settle(ledger: &Ledger, system: &System, users: &Http, patience: Duration, findings: &mut Findings) {
     let expected = ledger.expected_counts();
     let end = Instant::now() + patience;
     let mut queues = None;
@@ -98,7 +100,7 @@ async fn settle(ledger: &Ledger, system: &System, patience: Duration, findings: 
         // First, because what is counted after this is too late.
         let on_their_way = on_their_way(system, &mut queues).await;
         at_rest = if on_their_way.is_empty() { at_rest + 1 } else { 0 };
-        let wrong = wrong_counts(system, &expected).await;
+        let wrong = wrong_counts(users, &expected).await;
         if wrong.is_empty() && on_their_way.is_empty() {
             return;
         }
@@ -156,9 +158,9 @@ impl Wrong {
     }
 }
 
-async fn wrong_counts(system: &System, expected: &BTreeMap<&str, i64>) -> Vec<Wrong> {
+async fn wrong_counts(users: &Http, expected: &BTreeMap<&str, i64>) -> Vec<Wrong> {
     let asked = expected.iter().map(async |(&user, &expected)| {
-        let wrong = match get(&system.users.http, &format!("/users/{user}")).await {
+        let wrong = match get(users, &format!("/users/{user}")).await {
             Ok(found) => match found["orderCount"].as_i64() {
                 Some(counted) if counted == expected => return None,
                 Some(counted) => Wrong::Count { user: user.to_owned(), counted, expected },
@@ -171,8 +173,8 @@ async fn wrong_counts(system: &System, expected: &BTreeMap<&str, i64>) -> Vec<Wr
     stream::iter(asked).buffer_unordered(AT_A_TIME).filter_map(async |wrong| wrong).collect().await
 }
 
-async fn compare_orders(ledger: &Ledger, system: &System, findings: &mut Findings) {
-    let asked = ledger.users.iter().map(async |(user, name)| (user, name, orders_of(system, user).await));
+async fn compare_orders(ledger: &Ledger, orders: &Http, findings: &mut Findings) {
+    let asked = ledger.users.iter().map(async |(user, name)| (user, name, orders_of(orders, user).await));
     let mut answers = stream::iter(asked).buffer_unordered(AT_A_TIME);
     let mut stored = BTreeSet::new();
     while let Some((user, name, orders)) = answers.next().await {
@@ -209,12 +211,12 @@ async fn compare_orders(ledger: &Ledger, system: &System, findings: &mut Finding
 }
 
 /// All orders of a user, page by page.
-async fn orders_of(system: &System, user: &str) -> Result<Vec<Value>, String> {
+async fn orders_of(http: &Http, user: &str) -> Result<Vec<Value>, String> {
     let mut orders = Vec::new();
     let mut cursor = String::new();
     loop {
         let path = format!("/orders?userId={user}&limit=100{cursor}");
-        let mut page = get(&system.orders.http, &path).await?;
+        let mut page = get(http, &path).await?;
         if let Value::Array(items) = page["items"].take() {
             orders.extend(items);
         }
