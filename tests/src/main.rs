@@ -4,7 +4,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use warren::{bench, chaos, dead_letters, fault, fault_proxy, parent, up};
+use warren::{bench, broker, chaos, dead_letters, fault, fault_proxy, parent, up};
 
 #[derive(Parser)]
 #[command(name = "warren", about = "The whole system on one machine", disable_help_subcommand = true)]
@@ -25,6 +25,8 @@ enum Command {
     Chaos(chaos::Options),
     /// List the events that no consumer could handle, or send them back to their queues
     DeadLetters(dead_letters::Options),
+    /// Run the embedded AMQP broker: for development, tests and demos on one machine
+    Broker(broker::Options),
     /// Have the embedded broker of a running system do something wrong, now or at an exact moment
     Fault(fault::Options),
     /// Carry TCP connections to a server as badly as a network can: slow, silent, cut off
@@ -74,6 +76,14 @@ fn main() -> ExitCode {
         Command::BenchPart(role) => bench::play(role),
         Command::Chaos(options) => chaos::main(&options),
         Command::DeadLetters(options) => dead_letters::main(&options),
+        Command::Broker(options) => {
+            if options.with_parent
+                && let Err(code) = with_parent()
+            {
+                return code;
+            }
+            broker::main(&options)
+        }
         Command::Fault(options) => fault::main(options),
         Command::FaultProxy(options) => fault_proxy::main(options),
         Command::Users(child) => child.run(users::run),
@@ -90,11 +100,18 @@ impl Child {
         // The service itself sees `--health` among the arguments, as its own binary does.
         if self.with_parent
             && !self.health
-            && let Err(error) = parent::end_with_parent()
+            && let Err(code) = with_parent()
         {
-            eprintln!("cannot watch the parent process: {error}");
-            return ExitCode::FAILURE;
+            return code;
         }
         service()
     }
+}
+
+/// From now on this process ends with the one that started it.
+fn with_parent() -> Result<(), ExitCode> {
+    parent::end_with_parent().map_err(|error| {
+        eprintln!("cannot watch the parent process: {error}");
+        ExitCode::FAILURE
+    })
 }

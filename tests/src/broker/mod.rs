@@ -1,11 +1,79 @@
 //! An AMQP 0-9-1 broker in one process, so that Warren runs and is tested where nothing is installed.
+//!
+//! It is what the services of Warren and any other client take for RabbitMQ, as far as it goes: exchanges, queues, confirms,
+//! acknowledgements, limits and dead letters behave as there, which one suite of behaviours shows on both, and what is not
+//! done is refused with 540. A confirm means that the message is on disk. It is for development, tests and demos on one
+//! machine: one process, one disk, one login. Production uses RabbitMQ.
+//!
+//! One thread owns all state and does all work that needs no disk. Read it along the way of a message: a `connection` takes
+//! its frames apart, `methods` says what each means, `publish` brings it to its queues, the `journal` to the disk and its
+//! publisher the confirm, `dispatch` takes it to a consumer, and `acknowledge` ends its way.
+
+mod options;
+pub use options::Options;
+
+mod server;
+
+mod core;
+
+mod connection;
+
+mod channel;
+
+mod methods;
+
+mod refusal;
+pub use refusal::{Refusal, Scope};
+
+mod arguments;
+
+mod exchange;
 
 mod message;
 pub use message::{BadMessage, Message};
 
+mod queue;
+
+mod publish;
+
+mod journal;
+
 pub mod store;
+
+mod dispatch;
+
+mod acknowledge;
+
+mod death;
+
+mod timers;
+
+mod definitions;
 
 pub mod faults;
 
+mod orders;
+
 mod process;
 pub use process::{EmbeddedError, EmbeddedNode};
+
+use std::process::ExitCode;
+
+use tokio::runtime;
+use tokio::task::LocalSet;
+
+/// Runs the broker until SIGINT or SIGTERM; exits with 0 when all that it took is on disk.
+pub fn main(options: &Options) -> ExitCode {
+    common::telemetry::log::init("broker");
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime
+        .map_err(Box::from)
+        .and_then(|runtime| LocalSet::new().block_on(&runtime, server::run(options)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", crate::up::with_causes(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}

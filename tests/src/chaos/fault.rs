@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use fastrand::Rng;
 
 use crate::broker::faults::{Effect, Moment, Order, Rule, Selection};
+use crate::fault_proxy::Direction;
 use crate::service::Service;
 
 /// Which broker is used.
@@ -38,6 +39,10 @@ pub enum Kind {
     BrokerStop,
     /// The broker takes no messages, for want of memory
     BrokerBlock,
+    /// The network to the broker ends, delays or holds back what it should carry
+    Network,
+    /// The network to the broker loses everything, and nobody hears of it
+    BlackHole,
     /// The broker drops connections
     BrokerDrop,
     /// The broker drops and refuses connections
@@ -96,6 +101,8 @@ pub enum Fault {
     BrokerStop,
     /// [`Kind::BrokerBlock`].
     BrokerBlock,
+    /// [`Kind::Network`] and [`Kind::BlackHole`].
+    Network(Harm),
     /// Any other: the embedded broker is told to.
     Ordered(Kind, Order),
 }
@@ -107,6 +114,29 @@ pub enum End {
     Panic,
     /// Without a word.
     Stop,
+}
+
+/// What a network does to connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Harm {
+    /// They are closed.
+    Cut,
+    /// They are reset.
+    Reset,
+    /// They are closed, and no new ones can be made.
+    Refuse,
+    /// One end hears that the other has closed, which it has not.
+    HalfClose(Direction),
+    /// One is closed in the middle of a frame: after so many bytes.
+    CutAfter(Direction, u64),
+    /// Everything arrives so many milliseconds later, and up to as many more.
+    Delay(u64),
+    /// So many bytes a second arrive on each.
+    Throttle(u64),
+    /// Nothing arrives until it is over, then everything does.
+    Hold,
+    /// Nothing arrives any more, and those that are open stay so.
+    Lose,
 }
 
 /// The services that keep something, and publish and consume events.
@@ -140,7 +170,7 @@ impl Kind {
 
     /// Whether this broker can be made to.
     pub fn is_possible_on(self, broker: BrokerChoice) -> bool {
-        broker == BrokerChoice::Embedded || self <= Self::BrokerBlock
+        broker == BrokerChoice::Embedded || self <= Self::BlackHole
     }
 
     /// How long it lasts, in milliseconds.
@@ -155,6 +185,8 @@ impl Kind {
             Self::BrokerStop | Self::BrokerSilence => 1_000..16_000,
             Self::BrokerBlock => 1_000..8_000,
             Self::BrokerRefuse => 500..5_000,
+            // A connection that has lost something is found dead after at most 12.5 s, so that this is over by then.
+            Self::BlackHole => 13_000..17_000,
             _ => 1_000..4_000,
         }
     }
@@ -186,6 +218,8 @@ impl Fault {
             Kind::BrokerKill => return Self::BrokerKill,
             Kind::BrokerStop => return Self::BrokerStop,
             Kind::BrokerBlock => return Self::BrokerBlock,
+            Kind::Network => return Self::Network(Harm::draw(rng)),
+            Kind::BlackHole => return Self::Network(Harm::Lose),
             Kind::BrokerDrop => Order::Drop { connections },
             Kind::BrokerRefuse => Order::Refuse { for_ms: None },
             Kind::BrokerSilence => Order::Silence { connections, for_ms: None },
@@ -233,6 +267,8 @@ impl Fault {
             Self::BrokerKill => Kind::BrokerKill,
             Self::BrokerStop => Kind::BrokerStop,
             Self::BrokerBlock => Kind::BrokerBlock,
+            Self::Network(Harm::Lose) => Kind::BlackHole,
+            Self::Network(_) => Kind::Network,
             Self::Ordered(kind, _) => *kind,
         }
     }
@@ -250,6 +286,23 @@ impl Fault {
     }
 }
 
+impl Harm {
+    /// Draws any but the black hole.
+    fn draw(rng: &mut Rng) -> Self {
+        let direction = if rng.bool() { Direction::ToServer } else { Direction::ToClient };
+        match rng.u8(0..8) {
+            0 => Self::Cut,
+            1 => Self::Reset,
+            2 => Self::Refuse,
+            3 => Self::HalfClose(direction),
+            4 => Self::CutAfter(direction, rng.u64(1..100_000)),
+            5 => Self::Delay(rng.u64(5..500)),
+            6 => Self::Throttle(rng.u64(10_000..200_000)),
+            _ => Self::Hold,
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind().name())?;
@@ -258,6 +311,7 @@ impl fmt::Display for Fault {
                 write!(f, " {service}")
             }
             Self::Actor(service, actor, end) => write!(f, " {service} {actor} {}", end.name()),
+            Self::Network(harm) => write!(f, " {harm:?}"),
             Self::Ordered(_, order) => {
                 write!(f, " {}", serde_json::to_string(order).map_err(|_| fmt::Error)?)
             }

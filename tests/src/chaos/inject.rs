@@ -7,15 +7,19 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::{sleep, sleep_until};
 
-use super::fault::{Fault, Kind};
+use super::fault::{Fault, Harm, Kind};
 use super::plan::{Plan, Planned};
-use super::probe::{Probe, drained};
+use super::probe::{PATIENCE, Probe, drained};
 use super::site::Site;
 use crate::broker::faults::{Order, Selection};
+use crate::fault_proxy::{BOTH, FaultProxy};
 use crate::harness::Child;
 
 /// How often a broker that does not start is tried again.
 const STARTS: usize = 3;
+
+/// A fault that begins this much later than planned, because the one before was not recovered from, is said to.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What became of faults that were injected together.
 pub(super) struct Struck {
@@ -38,18 +42,22 @@ pub(super) async fn run(plan: &Plan, site: &Site, probe: &mut Probe, say: impl F
         let first = group[0].at;
         let troubles = join_all(group.iter().map(async |planned| {
             sleep(planned.at - first).await;
-            say(planned.to_string());
+            let late = begun.elapsed().saturating_sub(planned.at);
+            match late > LATE {
+                true => say(format!("{planned}   ({:.1} s late)", late.as_secs_f64())),
+                false => say(planned.to_string()),
+            }
             strike(&planned.fault, planned.length, site).await.err()
         }))
         .await;
-        let troubles: Vec<String> = troubles.into_iter().flatten().collect();
-        troubles.iter().for_each(|trouble| say(format!("{:12}{trouble}", "")));
+        let mut troubles: Vec<String> = troubles.into_iter().flatten().collect();
 
         let over = Instant::now();
         let (recovery, drain) = join(probe.recovered(site, over), drained(site, over)).await;
-        if recovery.is_none() {
-            say(format!("{:12}not recovered from within {:?}", "", super::probe::PATIENCE));
+        if drain.is_none() {
+            troubles.push(format!("the outboxes were not empty within {PATIENCE:?}"));
         }
+        troubles.iter().for_each(|trouble| say(format!("{:24}{trouble}", "")));
         struck.push(Struck { faults: group.to_vec(), troubles, recovery, drain });
     }
     struck
@@ -107,6 +115,11 @@ async fn strike(fault: &Fault, length: Duration, site: &Site) -> Result<(), Stri
             let freed = site.broker.unblock_publishers().await;
             blocked.and(freed).map_err(|error| error.to_string())?;
         }
+        Fault::Network(harm) => {
+            harm_connections(&site.network, *harm);
+            sleep(length).await;
+            site.network.normal();
+        }
         Fault::Ordered(kind, order) => ordered(*kind, order, length, site).await?,
     }
     Ok(())
@@ -123,6 +136,20 @@ async fn end_actor(child: &Child, actor: &str, end: &str) -> Result<(), String> 
         Ok(answer) => Err(format!("{} {actor}: {answer}", child.service())),
         // The gateway's actor may take the answer with it.
         Err(error) => Err(format!("{} {actor}: {error}", child.service())),
+    }
+}
+
+fn harm_connections(network: &FaultProxy, harm: Harm) {
+    match harm {
+        Harm::Cut => network.cut(),
+        Harm::Reset => network.reset(),
+        Harm::Refuse => network.refuse(),
+        Harm::HalfClose(direction) => network.half_close(direction),
+        Harm::CutAfter(direction, bytes) => network.cut_after(direction, bytes),
+        Harm::Delay(ms) => network.delay(BOTH, Duration::from_millis(ms), Duration::from_millis(ms)),
+        Harm::Throttle(bytes_per_s) => network.throttle(BOTH, bytes_per_s),
+        Harm::Hold => network.hold(BOTH),
+        Harm::Lose => network.lose(BOTH),
     }
 }
 

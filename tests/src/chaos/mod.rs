@@ -8,7 +8,7 @@ mod options;
 pub use options::Options;
 
 mod fault;
-pub use fault::{BrokerChoice, End, Fault, Kind, Target};
+pub use fault::{BrokerChoice, End, Fault, Harm, Kind, Target};
 
 mod plan;
 pub use plan::{Plan, Planned};
@@ -49,6 +49,9 @@ const FOUND: u8 = 1;
 
 /// There is no receipt.
 const NOT_RUN: u8 = 2;
+
+/// Only after runs of this length one waits until the processes have given back what they held.
+const A_MINUTE: Duration = Duration::from_secs(60);
 
 /// What one shopper orders a second.
 const ORDERS_A_SHOPPER: u32 = 12;
@@ -160,7 +163,7 @@ async fn story(
     drop(probe);
     say("chaos: it is over, everybody goes home");
     let ledger = shoppers.go_home_with_all_they_know().await;
-    let audited = audit::run(&ledger, seen, site, &before).await;
+    let audited = audit::run(&ledger, seen, site, &before, options.minutes >= A_MINUTE).await;
 
     let mut receipt = Receipt {
         seed,

@@ -17,6 +17,7 @@ use super::fault::BrokerChoice;
 use super::options::Options;
 use crate::Keep;
 use crate::broker::EmbeddedNode;
+use crate::fault_proxy::FaultProxy;
 use crate::harness::{Child, Folder, Setup, System};
 use crate::own_broker::Broker;
 use crate::rabbit::Node;
@@ -35,6 +36,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 pub(super) struct Site {
     pub system: System,
     pub broker: Broker,
+    /// Between the services and the broker.
+    pub network: FaultProxy,
     /// Such as `RabbitMQ 3.10.8`.
     pub product: String,
     /// None where this machine lets us mount nothing.
@@ -54,10 +57,11 @@ impl Site {
         let warren = env::current_exe()?;
         let broker = Self::broker(options.broker, &warren, &folder.path().join("broker"))?;
         let product = broker.start().await?.to_string();
+        let network = FaultProxy::before(&broker.url("/")).await?;
 
         let setup = Setup::new(&warren, |_| Box::pin(async { 0 }));
         let setup = setup.broker(broker.url("/")).below(folder.path()).env_of_all("DEMO_FAULTS", "true");
-        let setup = setup.env_of_all("RUST_LOG", "info");
+        let setup = setup.env_of_all("RUST_LOG", "info").env_of_all("AMQP_URL", network.url());
         let data = |service: Service| folder.path().join("disks").join(service.name());
         let (users, orders) = (data(Service::Users), data(Service::Orders));
         let disks = Disks::mount(&[&users, &orders]).ok();
@@ -76,6 +80,7 @@ impl Site {
         let site = Self {
             system,
             broker,
+            network,
             product,
             disks,
             ended: RefCell::default(),

@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase};
+use tokio::sync::Mutex;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Message;
@@ -38,9 +39,14 @@ const REPAIRED_BY_READING: u64 = 2 << 20;
 pub struct Store {
     // Before the file: its thread ends first, and what was handed over is written.
     writer: Writer,
-    outcomes: UnboundedReceiver<Outcome>,
-    failed: Option<StoreError>,
+    /// Of all who wait, one hears of a batch; the broker has one.
+    outcomes: Mutex<Outcomes>,
     database: Arc<Database>,
+}
+
+struct Outcomes {
+    reported: UnboundedReceiver<Outcome>,
+    failed: Option<StoreError>,
 }
 
 impl Store {
@@ -57,7 +63,8 @@ impl Store {
         let recovered = recovery::read(&database)?;
         let database = Arc::new(database);
         let (writer, outcomes) = Writer::start(database.clone(), recovered.stored(), repaired_by_reading)?;
-        Ok((Self { writer, outcomes, failed: None, database }, recovered))
+        let outcomes = Mutex::new(Outcomes { reported: outcomes, failed: None });
+        Ok((Self { writer, outcomes, database }, recovered))
     }
 
     /// Hands a batch to the writer thread and does not wait. [`Store::committed`] gives it back.
@@ -73,13 +80,14 @@ impl Store {
     /// # Errors
     ///
     /// The batch could not be written. The error is final: nothing that was not given back before will be.
-    pub async fn committed(&mut self) -> Result<Vec<Change>, StoreError> {
-        if let Some(error) = &self.failed {
+    pub async fn committed(&self) -> Result<Vec<Change>, StoreError> {
+        let mut outcomes = self.outcomes.lock().await;
+        if let Some(error) = &outcomes.failed {
             return Err(error.clone());
         }
         // The thread says why it ends, except where it panicked.
-        let outcome = self.outcomes.recv().await.unwrap_or(Err(StoreError::WriterEnded));
-        self.failed = outcome.as_ref().err().cloned();
+        let outcome = outcomes.reported.recv().await.unwrap_or(Err(StoreError::WriterEnded));
+        outcomes.failed = outcome.as_ref().err().cloned();
         outcome
     }
 
@@ -113,9 +121,10 @@ impl Store {
     ///
     /// Something that was handed over is not on disk.
     pub fn close(self) -> Result<(), StoreError> {
-        let Self { writer, mut outcomes, failed, database } = self;
+        let Self { writer, outcomes, database } = self;
+        let Outcomes { mut reported, failed } = outcomes.into_inner();
         writer.finish()?;
-        while let Ok(outcome) = outcomes.try_recv() {
+        while let Ok(outcome) = reported.try_recv() {
             outcome?;
         }
         if let Some(error) = failed {

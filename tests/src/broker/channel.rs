@@ -1,0 +1,183 @@
+//! A channel: what a client has asked for on it, and what it still owes an answer to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::store::{Position, QueueId};
+
+/// One channel of a connection.
+#[derive(Debug, Default)]
+pub struct Channel {
+    /// What the broker told it that it is closed for; then only its answer counts.
+    pub is_closing: bool,
+    /// How many deliveries each consumer that is to come may have unacknowledged; zero is any number.
+    pub prefetch: u16,
+    /// How many all of its consumers may have together.
+    pub shared_prefetch: u16,
+    /// Its consumers, by their names.
+    pub consumers: BTreeMap<Rc<str>, Consumer>,
+    /// What was delivered and is not acknowledged, by delivery tag.
+    pub unacked: BTreeMap<u64, Unacked>,
+    /// How many deliveries of consumers are among them.
+    pub consumed: usize,
+    /// The last delivery tag.
+    pub last_tag: u64,
+    /// The queue that was declared last, which the client means where it names none.
+    pub last_queue: Option<Rc<str>>,
+    /// The message that is coming in.
+    pub incoming: Option<Incoming>,
+    /// Where the client asked for confirms.
+    pub confirms: Option<Confirms>,
+    /// How many consumers it had so far: their names are made of it.
+    pub named: u64,
+}
+
+/// A consumer, as its channel knows it.
+#[derive(Debug)]
+pub struct Consumer {
+    /// What it consumes from.
+    pub queue: QueueId,
+    /// Whether a delivery is acknowledged by being sent.
+    pub no_ack: bool,
+    /// How many deliveries it may have unacknowledged; zero is any number.
+    pub prefetch: u16,
+    /// How many it has.
+    pub unacked: u16,
+}
+
+/// A delivery that is not acknowledged.
+#[derive(Debug)]
+pub struct Unacked {
+    /// Where it came from.
+    pub queue: QueueId,
+    /// Its place there.
+    pub position: Position,
+    /// Who got it; nobody, where it was asked for by `basic.get`.
+    pub consumer: Option<Rc<str>>,
+}
+
+/// A message of which not everything has come.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Where it goes.
+    pub exchange: Box<str>,
+    /// By which key.
+    pub routing_key: Box<str>,
+    /// Whether it comes back where no queue wants it.
+    pub mandatory: bool,
+    /// Its properties, once they are here, and how long its body will be.
+    pub head: Option<(Box<[u8]>, u64)>,
+    /// As much of its body as has come.
+    pub body: Vec<u8>,
+}
+
+/// Which messages of a channel are not confirmed.
+#[derive(Debug, Default)]
+pub struct Confirms {
+    /// The number of the last one.
+    pub last: u64,
+    /// Those without an answer.
+    pub outstanding: BTreeSet<u64>,
+    /// A tester wants so many more before they are answered in reverse.
+    pub reorder: Option<(usize, Vec<u64>)>,
+}
+
+impl Channel {
+    /// Whether one of its consumers may get one more delivery.
+    pub fn may_deliver(&self, consumer: &Consumer) -> bool {
+        let has_room = |limit: u16, count: usize| limit == 0 || count < limit as usize;
+        consumer.no_ack
+            || has_room(consumer.prefetch, consumer.unacked.into())
+                && has_room(self.shared_prefetch, self.consumed)
+    }
+
+    /// Counts a delivery and gives it a tag.
+    pub fn deliver(
+        &mut self,
+        queue: QueueId,
+        position: Position,
+        consumer: Option<&Rc<str>>,
+        no_ack: bool,
+    ) -> u64 {
+        self.last_tag += 1;
+        if !no_ack {
+            if let Some(tag) = consumer {
+                self.consumed += 1;
+                if let Some(consumer) = self.consumers.get_mut(tag) {
+                    consumer.unacked = consumer.unacked.saturating_add(1);
+                }
+            }
+            self.unacked.insert(self.last_tag, Unacked { queue, position, consumer: consumer.cloned() });
+        }
+        self.last_tag
+    }
+
+    /// Takes what an acknowledgement is about: one delivery, or all up to it; zero with `multiple` is all.
+    ///
+    /// `None`: there is no such delivery.
+    pub fn acknowledge(&mut self, tag: u64, multiple: bool) -> Option<Vec<Unacked>> {
+        let settled: Vec<Unacked> = match (tag, multiple) {
+            (0, true) => std::mem::take(&mut self.unacked).into_values().collect(),
+            (tag, false) => vec![self.unacked.remove(&tag)?],
+            (tag, true) => {
+                if !self.unacked.contains_key(&tag) {
+                    return None;
+                }
+                let later = self.unacked.split_off(&(tag + 1));
+                std::mem::replace(&mut self.unacked, later).into_values().collect()
+            }
+        };
+        for Unacked { consumer, .. } in &settled {
+            let Some(tag) = consumer else { continue };
+            self.consumed -= 1;
+            if let Some(consumer) = self.consumers.get_mut(tag) {
+                consumer.unacked = consumer.unacked.saturating_sub(1);
+            }
+        }
+        Some(settled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_deliveries(count: u64) -> Channel {
+        let mut channel = Channel::default();
+        let tag: Rc<str> = "c".into();
+        channel.consumers.insert(tag.clone(), Consumer { queue: 1, no_ack: false, prefetch: 2, unacked: 0 });
+        for position in 1..=count {
+            channel.deliver(1, position, Some(&tag), false);
+        }
+        channel
+    }
+
+    fn positions(settled: Option<Vec<Unacked>>) -> Option<Vec<Position>> {
+        settled.map(|settled| settled.iter().map(|unacked| unacked.position).collect())
+    }
+
+    #[test]
+    fn an_acknowledgement_is_about_one_delivery_or_all_up_to_it() {
+        let mut channel = with_deliveries(5);
+
+        assert_eq!(positions(channel.acknowledge(2, false)), Some(vec![2]));
+        assert_eq!(positions(channel.acknowledge(2, false)), None);
+        assert_eq!(positions(channel.acknowledge(3, true)), Some(vec![1, 3]));
+        assert_eq!(positions(channel.acknowledge(3, true)), None);
+        assert_eq!(positions(channel.acknowledge(0, true)), Some(vec![4, 5]));
+        assert_eq!(positions(channel.acknowledge(0, true)), Some(vec![]));
+        assert_eq!(channel.consumed, 0);
+    }
+
+    #[test]
+    fn a_consumer_gets_no_more_than_it_asked_for() {
+        let mut channel = with_deliveries(2);
+        assert!(!channel.may_deliver(&channel.consumers["c"]));
+
+        channel.acknowledge(1, false).expect("it was delivered");
+
+        assert!(channel.may_deliver(&channel.consumers["c"]));
+        channel.shared_prefetch = 1;
+        assert!(!channel.may_deliver(&channel.consumers["c"]));
+    }
+}

@@ -1,0 +1,330 @@
+//! The broker's state: everything that is declared, waits and is connected, owned by one thread.
+//!
+//! Connections hand in frames, and `settle` then brings messages to consumers and changes to the disk. No method here
+//! waits for anything, so whatever a frame does is done before the next one is looked at.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::{Rc, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use amq_protocol::protocol::{AMQPClass, connection};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::connection::{Agreement, Connection, ConnectionId, Link, short};
+use super::death::Reason;
+use super::exchange::Exchanges;
+use super::faults::{Effect, Moment, Occasion, Rules};
+use super::journal::Journal;
+use super::queue::{Entry, Queue, Subscriber};
+use super::store::{Change, QueueId};
+
+/// How many bytes of waiting messages stay in memory once they are on disk.
+const CACHE: u64 = 4 * 1024 * 1024;
+
+/// What the task of a connection is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Take the next frame.
+    Next,
+    /// Wait until this batch is on disk, and have said what was deferred.
+    Commit(u64),
+    /// Wait until it is released, and hand the same frame in again.
+    Hold,
+    /// Look first whether it may go on.
+    Pause,
+}
+
+/// One virtual host.
+#[derive(Debug)]
+pub struct Vhost {
+    /// Its exchanges and bindings.
+    pub exchanges: Exchanges,
+    /// Its queues, by name.
+    pub queues: HashMap<Rc<str>, QueueId>,
+}
+
+impl Vhost {
+    /// One with nothing but the exchanges that are always there.
+    pub fn new(name: &str) -> Self {
+        Self { exchanges: Exchanges::new(name), queues: HashMap::new() }
+    }
+}
+
+/// The whole state.
+pub struct Broker {
+    /// The virtual hosts.
+    pub vhosts: BTreeMap<Rc<str>, Vhost>,
+    /// The queues of all of them.
+    pub queues: HashMap<QueueId, Queue>,
+    /// The clients.
+    pub connections: HashMap<ConnectionId, Connection>,
+    /// What a tester wants to happen.
+    pub rules: Rules,
+    /// Until when new clients are turned away.
+    pub refusing: Option<Option<Instant>>,
+    /// Whether a tester wants publishers to be blocked.
+    pub is_blocked: bool,
+    /// Clients who shall be silent as soon as they are connected, by a part of their name.
+    pub silencing: Option<(Option<String>, Option<Instant>)>,
+    pub(super) journal: Journal,
+    pub(super) next_queue: QueueId,
+    pub(super) next_connection: ConnectionId,
+    /// Messages that are to go to a dead-letter exchange.
+    pub(super) burials: VecDeque<(QueueId, Entry, Reason)>,
+    /// Queues that may have something to deliver.
+    dirty: Vec<QueueId>,
+    /// How many bytes of messages may wait or be unacknowledged in all queues together.
+    most_bytes: u64,
+    pub(super) now_ms: u64,
+    /// A tester wants the next delivery to be made twice.
+    pub(super) deliver_twice: bool,
+    /// Itself, for what it does later.
+    pub(super) this: Weak<RefCell<Broker>>,
+    /// Told when a timer may have to ring earlier.
+    pub(super) timers: Rc<Notify>,
+}
+
+impl Broker {
+    /// One without queues, which holds so many bytes of messages before it blocks publishers.
+    pub fn new(journal: Journal, most_bytes: u64) -> Self {
+        Self {
+            vhosts: BTreeMap::new(),
+            queues: HashMap::new(),
+            connections: HashMap::new(),
+            rules: Rules::new(),
+            refusing: None,
+            is_blocked: false,
+            silencing: None,
+            journal,
+            next_queue: 1,
+            next_connection: 1,
+            burials: VecDeque::new(),
+            dirty: Vec::new(),
+            most_bytes,
+            now_ms: unix_ms(),
+            deliver_twice: false,
+            this: Weak::new(),
+            timers: Rc::default(),
+        }
+    }
+
+    /// A client is there.
+    pub fn connect(&mut self, agreement: Agreement, link: Rc<Link>) -> ConnectionId {
+        let id = self.next_connection;
+        self.next_connection += 1;
+        if let Some((name, _)) = &self.silencing
+            && name.as_ref().is_none_or(|name| agreement.name.contains(name))
+        {
+            link.silence(true);
+        }
+        self.connections.insert(id, Connection::new(agreement, link));
+        id
+    }
+
+    /// A client is gone: what it did not acknowledge waits again, and what was its own is no more. Does nothing the
+    /// second time.
+    pub fn disconnect(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        connection.link.end();
+        let mut channels: Vec<u16> = connection.channels.keys().copied().collect();
+        channels.sort_unstable();
+        channels.into_iter().for_each(|channel| self.leave_channel(id, channel));
+        let Some(connection) = self.connections.remove(&id) else { return };
+        connection.queues.into_iter().for_each(|queue| self.delete_queue(queue));
+        self.settle();
+    }
+
+    /// Ends a connection without a word.
+    pub(super) fn cut(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get(&id) {
+            connection.link.cut();
+        }
+        self.disconnect(id);
+    }
+
+    /// The longest frame of a connection.
+    pub fn frame_max(&self, id: ConnectionId) -> u32 {
+        self.connections.get(&id).map_or(0, |connection| connection.frame_max)
+    }
+
+    /// Whether a connection was told why it is closed.
+    pub fn is_closing(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.is_closing)
+    }
+
+    /// How many bytes of messages the disk has not got yet.
+    pub fn unwritten_bytes(&self) -> usize {
+        self.journal.unwritten_bytes()
+    }
+
+    /// Changes whenever a batch is on disk.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.journal.committed()
+    }
+
+    /// Says what had to wait for the disk.
+    pub fn say_deferred(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id)
+            && let Some((channel, method)) = connection.deferred.take()
+        {
+            connection.say(channel, method);
+        }
+    }
+
+    /// A connection has room again for what its consumers want.
+    pub fn resume(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let consumers = connection.channels.values().flat_map(|channel| channel.consumers.values());
+        self.dirty.extend(consumers.map(|consumer| consumer.queue));
+        self.settle();
+    }
+
+    /// Something has changed that may let this queue deliver.
+    pub(super) fn touch(&mut self, queue: QueueId) {
+        if self.dirty.last() != Some(&queue) {
+            self.dirty.push(queue);
+        }
+    }
+
+    /// Brings messages to consumers, dead letters to their exchanges, and what has changed to the disk.
+    pub fn settle(&mut self) {
+        self.now_ms = unix_ms();
+        loop {
+            while let Some((queue, entry, reason)) = self.burials.pop_front() {
+                self.bury(queue, entry, reason);
+            }
+            let mut dirty = std::mem::take(&mut self.dirty);
+            if dirty.is_empty() {
+                break;
+            }
+            dirty.sort_unstable();
+            dirty.dedup();
+            dirty.into_iter().for_each(|queue| self.dispatch(queue));
+        }
+        self.journal.write();
+        if self.is_blocking_someone() && self.alarm().is_none() {
+            self.unblock_publishers();
+        }
+    }
+
+    /// A batch is on disk.
+    pub fn committed_now(&mut self, changes: Vec<Change>) {
+        let mut cached: u64 = self.queues.values().map(|queue| queue.backlog.cached_bytes()).sum();
+        for change in changes {
+            if let Change::Insert { queue, position, message, .. } = change
+                && let Some(queue) = self.queues.get_mut(&queue)
+            {
+                let before = queue.backlog.cached_bytes();
+                queue.backlog.written(position, cached + message.size() as u64 <= CACHE);
+                cached += queue.backlog.cached_bytes() - before;
+            }
+        }
+        let consequences = self.journal.written();
+        self.journal.write();
+        self.confirm_written(consequences.confirms);
+        for id in consequences.acknowledged {
+            self.after(Moment::AckStored, id);
+        }
+        self.settle();
+    }
+
+    /// Why publishers are blocked, if they are.
+    pub(super) fn alarm(&self) -> Option<&'static str> {
+        let bytes: u64 = self.queues.values().map(|queue| queue.backlog.bytes()).sum();
+        // Once blocked, some room has to come before the next message is let in.
+        let most = if self.is_blocking_someone() { self.most_bytes / 10 * 9 } else { self.most_bytes };
+        if self.is_blocked {
+            Some("blocked by an order")
+        } else if bytes > most {
+            Some("low on room for messages: the queues hold more than --queue-bytes allows")
+        } else {
+            None
+        }
+    }
+
+    fn is_blocking_someone(&self) -> bool {
+        self.connections.values().any(|connection| connection.is_blocked)
+    }
+
+    /// Stops reading from a publisher, and says so.
+    pub(super) fn block_publisher(&mut self, id: ConnectionId, reason: &str) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if std::mem::replace(&mut connection.is_blocked, true) {
+            return;
+        }
+        connection.link.block(true);
+        if connection.knows_blocked {
+            let blocked = connection::Blocked { reason: short(reason) };
+            connection.say(0, AMQPClass::Connection(connection::AMQPMethod::Blocked(blocked)));
+        }
+    }
+
+    /// Reads from publishers again.
+    pub(super) fn unblock_publishers(&mut self) {
+        for connection in self.connections.values_mut().filter(|connection| connection.is_blocked) {
+            connection.is_blocked = false;
+            connection.link.block(false);
+            if connection.knows_blocked {
+                let unblocked = connection::AMQPMethod::Unblocked(connection::Unblocked {});
+                connection.say(0, AMQPClass::Connection(unblocked));
+            }
+        }
+    }
+
+    /// What a tester wants to happen now, where nothing more is known of the occasion than the connection.
+    pub(super) fn meet(&mut self, moment: Moment, id: ConnectionId) -> Option<Effect> {
+        self.meet_with(
+            id,
+            Occasion { moment, connection: "", queue: "", exchange: "", routing_key: "", method: "" },
+        )
+    }
+
+    /// What a tester wants to happen on this occasion.
+    pub(super) fn meet_with(&mut self, id: ConnectionId, occasion: Occasion<'_>) -> Option<Effect> {
+        if self.rules.is_empty() {
+            return None;
+        }
+        let name = self.connections.get(&id).map(|connection| connection.name.clone());
+        self.rules.meet(&Occasion { connection: name.as_deref().unwrap_or_default(), ..occasion })
+    }
+
+    /// Has the effect of a rule at a moment after which nothing can be changed any more.
+    pub(super) fn after(&mut self, moment: Moment, id: ConnectionId) {
+        let effect = self.meet(moment, id);
+        self.finish(effect, id);
+    }
+
+    /// Has an effect once what the connection was told has left.
+    pub(super) fn finish(&mut self, effect: Option<Effect>, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        match effect {
+            Some(Effect::Drop) => {
+                connection.link.end();
+            }
+            Some(Effect::Hold) => connection.link.hold_once_said(),
+            Some(Effect::Silence) => connection.link.silence_once_said(),
+            Some(Effect::Crash) => connection.link.outbox.then(super::connection::Then::Crash),
+            _ => {}
+        }
+    }
+
+    /// Takes a consumer's queue away from it, and tells it.
+    pub(super) fn cancel(&mut self, subscriber: &Subscriber) {
+        let Some(connection) = self.connections.get_mut(&subscriber.connection) else { return };
+        let Some(channel) = connection.channels.get_mut(&subscriber.channel) else { return };
+        if channel.consumers.remove(&subscriber.tag).is_some() && connection.knows_cancel {
+            let cancel =
+                amq_protocol::protocol::basic::Cancel { consumer_tag: short(&subscriber.tag), nowait: true };
+            let method = amq_protocol::protocol::basic::AMQPMethod::Cancel(cancel);
+            connection.say(subscriber.channel, AMQPClass::Basic(method));
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,273 @@
+//! From a queue to its consumers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use amq_protocol::protocol::{AMQPClass, basic};
+use tokio::time::Instant;
+
+use super::Message;
+use super::connection::{Connection, ConnectionId, short};
+use super::core::Broker;
+use super::death::{Reason, with_delivery_count};
+use super::faults::{Effect, Moment, Occasion};
+use super::queue::{Entry, Queue, Subscriber};
+use super::refusal::Refusal;
+use super::store::{Change, QueueId};
+
+/// How many messages are loaded at once.
+const LOAD: usize = 64;
+
+/// How long deliveries wait until there are enough of them to change their order.
+const SHUFFLE: Duration = Duration::from_millis(500);
+
+impl Broker {
+    /// Delivers what the consumers of a queue have room for, in turns.
+    pub(super) fn dispatch(&mut self, id: QueueId) {
+        // What may wait no time at all still goes to a consumer who waits for it.
+        let before = self.now_ms.saturating_sub(1);
+        self.expire(id, before);
+        while let Some(subscriber) = self.next_subscriber(id) {
+            if !self.rules.is_empty() && !self.allow_delivery(id, &subscriber) {
+                continue;
+            }
+            match self.take_head(id, &subscriber) {
+                Some((entry, message)) => self.deliver(id, &subscriber, &entry, &message),
+                None => break,
+            }
+            self.expire(id, before);
+        }
+        self.expire(id, self.now_ms);
+    }
+
+    /// The next consumer who has room, where there is something to deliver.
+    fn next_subscriber(&mut self, id: QueueId) -> Option<Subscriber> {
+        let queue = self.queues.get_mut(&id)?;
+        if queue.backlog.is_empty() || is_shuffling(queue) {
+            return None;
+        }
+        for _ in 0..queue.subscribers.len() {
+            queue.subscribers.rotate_left(1);
+            let subscriber = queue.subscribers.back()?;
+            if has_room(self.connections.get(&subscriber.connection), subscriber) {
+                return Some(subscriber.clone());
+            }
+        }
+        None
+    }
+
+    /// Takes the next message for a consumer, who will acknowledge it, or not.
+    fn take_head(&mut self, id: QueueId, subscriber: &Subscriber) -> Option<(Entry, Arc<Message>)> {
+        let no_ack = self.consumer_of(subscriber)?.no_ack;
+        self.shuffle(id);
+        let message = self.load_head(id)?;
+        let queue = self.queues.get_mut(&id)?;
+        let entry = if no_ack { queue.backlog.remove_head()? } else { queue.backlog.deliver_head()? };
+        self.note_delivery(id, &entry, no_ack);
+        Some((entry, message))
+    }
+
+    /// Takes a message for `basic.get`.
+    pub(super) fn get_head(&mut self, id: QueueId, no_ack: bool) -> Option<(Entry, Arc<Message>)> {
+        self.expire(id, self.now_ms);
+        let message = self.load_head(id)?;
+        let queue = self.queues.get_mut(&id)?;
+        let entry = if no_ack { queue.backlog.remove_head()? } else { queue.backlog.deliver_head()? };
+        self.note_delivery(id, &entry, no_ack);
+        Some((entry, message))
+    }
+
+    /// The disk is to know what was delivered: whatever comes again after the broker's end may have been seen before.
+    fn note_delivery(&mut self, id: QueueId, entry: &Entry, no_ack: bool) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        if !entry.content.is_stored() {
+            return;
+        }
+        if no_ack {
+            self.journal.add(Change::Remove { queue: id, position: entry.position });
+        } else if entry.position > queue.delivered_up_to {
+            queue.delivered_up_to = entry.position;
+            self.journal.add(Change::DeliveredUpTo { queue: id, position: entry.position });
+        }
+    }
+
+    /// The content of the next message, from the disk where it is only there.
+    pub(super) fn load_head(&mut self, id: QueueId) -> Option<Arc<Message>> {
+        let queue = self.queues.get_mut(&id)?;
+        let head = queue.backlog.head()?;
+        if let Some(message) = head.content.message() {
+            return Some(message.clone());
+        }
+        let position = head.position;
+        match self.journal.store().load(id, position, LOAD) {
+            Ok(messages) => queue.backlog.loaded(messages),
+            Err(error) => {
+                log::error!("event=not_loaded queue={:?} position={position} error={error}", queue.name);
+            }
+        }
+        queue.backlog.head()?.content.message().cloned()
+    }
+
+    fn deliver(&mut self, id: QueueId, subscriber: &Subscriber, entry: &Entry, message: &Message) {
+        let times = if std::mem::take(&mut self.deliver_twice) { 2 } else { 1 };
+        for _ in 0..times {
+            self.deliver_once(id, subscriber, entry, message);
+        }
+        if !self.rules.is_empty() {
+            self.after_delivery(id, subscriber, message);
+        }
+    }
+
+    fn deliver_once(&mut self, id: QueueId, subscriber: &Subscriber, entry: &Entry, message: &Message) {
+        let Some(queue) = self.queues.get(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&subscriber.connection) else { return };
+        let Some(channel) = connection.channels.get_mut(&subscriber.channel) else { return };
+        let no_ack = channel.consumers.get(&subscriber.tag).is_none_or(|consumer| consumer.no_ack);
+        let deliver = basic::Deliver {
+            consumer_tag: short(&subscriber.tag),
+            delivery_tag: channel.deliver(id, entry.position, Some(&subscriber.tag), no_ack),
+            redelivered: entry.is_redelivered,
+            exchange: message.exchange().into(),
+            routing_key: message.routing_key().into(),
+        };
+        let method = AMQPClass::Basic(basic::AMQPMethod::Deliver(deliver));
+        say_content(connection, subscriber.channel, method, message, queue, entry);
+    }
+
+    /// Whether a delivery may go on, after what a tester wants to happen before it.
+    fn allow_delivery(&mut self, id: QueueId, subscriber: &Subscriber) -> bool {
+        let Some(message) = self.load_head(id) else { return true };
+        match self.meet_delivery(Moment::BeforeDelivery, id, subscriber.connection, &message) {
+            None => return true,
+            Some(Effect::Twice) => {
+                self.deliver_twice = true;
+                return true;
+            }
+            Some(Effect::Drop) => self.cut(subscriber.connection),
+            Some(Effect::Crash) => super::connection::crash(),
+            Some(Effect::Hold) => self.on_link(subscriber.connection, |link| link.hold(true)),
+            Some(Effect::Silence) => self.on_link(subscriber.connection, |link| link.silence(true)),
+            Some(Effect::Reorder { count }) => {
+                if let Some(queue) = self.queues.get_mut(&id) {
+                    queue.shuffle = Some((count as usize, Instant::now() + SHUFFLE));
+                    self.timers.notify_one();
+                }
+            }
+            Some(Effect::Cancel) => {
+                self.cancel(subscriber);
+                if let Some(queue) = self.queues.get_mut(&id) {
+                    queue.unsubscribe(subscriber);
+                }
+            }
+            Some(Effect::CloseChannel { code, text }) => {
+                self.close_channel(
+                    subscriber.connection,
+                    subscriber.channel,
+                    (0, 0),
+                    &Refusal::ordered(code, text),
+                );
+            }
+            Some(_) => return true,
+        }
+        false
+    }
+
+    fn after_delivery(&mut self, id: QueueId, subscriber: &Subscriber, message: &Message) {
+        let effect = self.meet_delivery(Moment::DeliverySent, id, subscriber.connection, message);
+        if let Some(Effect::CloseChannel { code, text }) = effect {
+            self.close_channel(
+                subscriber.connection,
+                subscriber.channel,
+                (0, 0),
+                &Refusal::ordered(code, text),
+            );
+        } else {
+            self.finish(effect, subscriber.connection);
+        }
+    }
+
+    fn meet_delivery(
+        &mut self,
+        moment: Moment,
+        id: QueueId,
+        connection: ConnectionId,
+        message: &Message,
+    ) -> Option<Effect> {
+        let queue = self.queues.get(&id)?.name.clone();
+        let occasion = Occasion {
+            moment,
+            connection: "",
+            queue: &queue,
+            exchange: message.exchange(),
+            routing_key: message.routing_key(),
+            method: "basic.deliver",
+        };
+        self.meet_with(connection, occasion)
+    }
+
+    /// Turns the order of the first messages round, where a tester wants it.
+    fn shuffle(&mut self, id: QueueId) {
+        if let Some(queue) = self.queues.get_mut(&id)
+            && let Some((count, _)) = queue.shuffle.take()
+        {
+            queue.backlog.reverse_first(count);
+        }
+    }
+
+    fn consumer_of(&self, subscriber: &Subscriber) -> Option<&super::channel::Consumer> {
+        let connection = self.connections.get(&subscriber.connection)?;
+        connection.channels.get(&subscriber.channel)?.consumers.get(&subscriber.tag)
+    }
+
+    pub(super) fn on_link(&self, id: ConnectionId, act: impl FnOnce(&super::connection::Link)) {
+        if let Some(connection) = self.connections.get(&id) {
+            act(&connection.link);
+        }
+    }
+
+    /// Takes away what has waited too long at the head.
+    fn expire(&mut self, id: QueueId, until_ms: u64) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        while queue.next_expiry().is_some_and(|at| at <= until_ms)
+            && let Some(entry) = queue.backlog.remove_head()
+        {
+            self.burials.push_back((id, entry, Reason::Expired));
+        }
+    }
+}
+
+/// Appends a method and its message. Where it waits in a quorum queue it says how often it came back, if it did; a message
+/// that was asked for always says it, as RabbitMQ's do.
+pub(super) fn say_content(
+    connection: &Connection,
+    channel: u16,
+    method: AMQPClass,
+    message: &Message,
+    queue: &Queue,
+    entry: &Entry,
+) {
+    let is_asked_for = matches!(method, AMQPClass::Basic(basic::AMQPMethod::GetOk(_)));
+    let counted = queue.is_quorum() && (entry.attempts > 0 || is_asked_for);
+    let properties = counted.then(|| with_delivery_count(message.properties(), entry.attempts));
+    connection.link.outbox.content(channel, method, message, properties.as_deref(), connection.frame_max);
+}
+
+fn has_room(connection: Option<&Connection>, subscriber: &Subscriber) -> bool {
+    let Some(connection) = connection else { return false };
+    if connection.is_closing
+        || connection.link.is_stopped()
+        || connection.link.is_ended()
+        || connection.link.outbox.is_full()
+    {
+        return false;
+    }
+    let channel = connection.channels.get(&subscriber.channel).filter(|channel| !channel.is_closing);
+    channel.is_some_and(|channel| {
+        channel.consumers.get(&subscriber.tag).is_some_and(|consumer| channel.may_deliver(consumer))
+    })
+}
+
+/// Whether deliveries wait until there are enough to change their order, or until it takes too long.
+fn is_shuffling(queue: &Queue) -> bool {
+    queue.shuffle.is_some_and(|(count, until)| queue.backlog.len() < count && Instant::now() < until)
+}

@@ -1,0 +1,115 @@
+//! What is on its way to the disk, and who waits for it.
+//!
+//! One batch is being written while the next one is collected, so the more there is to do, the more goes into one commit.
+
+use std::rc::Rc;
+
+use tokio::sync::watch;
+
+use super::connection::ConnectionId;
+use super::store::{Change, Store};
+
+/// A publisher that waits for a confirm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// Its channel there.
+    pub channel: u16,
+    /// The number of the message on the channel.
+    pub number: u64,
+    /// Where it was published to, for the rules of a tester.
+    pub exchange: Box<str>,
+    /// By which key.
+    pub routing_key: Box<str>,
+}
+
+/// What happens when a batch is on disk.
+#[derive(Debug, Default)]
+pub struct Consequences {
+    /// Confirms to be sent.
+    pub confirms: Vec<Pending>,
+    /// Connections whose acknowledgements are on disk; only kept while there are rules.
+    pub acknowledged: Vec<ConnectionId>,
+}
+
+/// The batch that is collected, and the one that is written.
+pub struct Journal {
+    store: Rc<Store>,
+    batch: Vec<Change>,
+    consequences: Consequences,
+    bytes: usize,
+    written: Option<(Consequences, usize)>,
+    number: u64,
+    committed: watch::Sender<u64>,
+}
+
+impl Journal {
+    /// An empty one for this store.
+    pub fn new(store: Rc<Store>) -> Self {
+        Self {
+            store,
+            batch: Vec::new(),
+            consequences: Consequences::default(),
+            bytes: 0,
+            written: None,
+            number: 1,
+            committed: watch::Sender::new(0),
+        }
+    }
+
+    /// Adds a change to the batch that is collected.
+    pub fn add(&mut self, change: Change) {
+        if let Change::Insert { message, .. } = &change {
+            self.bytes += message.size();
+        }
+        self.batch.push(change);
+    }
+
+    /// Adds what is to happen when the batch that is collected is on disk.
+    pub fn then(&mut self) -> &mut Consequences {
+        &mut self.consequences
+    }
+
+    /// The number of the batch that has the last change.
+    pub fn last_number(&self) -> u64 {
+        if self.batch.is_empty() { self.number - 1 } else { self.number }
+    }
+
+    /// How many bytes of messages are in memory because they are not on disk.
+    pub fn unwritten_bytes(&self) -> usize {
+        self.bytes + self.written.as_ref().map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// Changes whenever a batch is on disk, to its number.
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.committed.subscribe()
+    }
+
+    /// Hands the batch over, where none is being written and there is something to do.
+    pub fn write(&mut self) {
+        if self.written.is_some() || self.batch.is_empty() {
+            return;
+        }
+        self.store.write(std::mem::take(&mut self.batch));
+        self.written = Some((std::mem::take(&mut self.consequences), std::mem::take(&mut self.bytes)));
+        self.number += 1;
+    }
+
+    /// The batch that was handed over is on disk: what follows from it.
+    pub fn written(&mut self) -> Consequences {
+        let consequences = self.written.take().map(|(consequences, _)| consequences).unwrap_or_default();
+        self.committed.send_replace(self.number - 1);
+        consequences
+    }
+
+    /// Whether nothing is on its way.
+    pub fn is_idle(&self) -> bool {
+        self.written.is_none() && self.batch.is_empty()
+    }
+
+    /// What it writes to.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}

@@ -1,0 +1,102 @@
+//! The process: opens the store, listens, and keeps everything going until it is told to end.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, sleep_until};
+
+use super::connection;
+use super::core::Broker;
+use super::faults;
+use super::journal::Journal;
+use super::options::Options;
+use super::store::Store;
+
+/// Longer than any wait for a timer, which is told when there is one.
+const NEVER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// Serves until SIGTERM or SIGINT, and then until all that was handed over is on disk.
+pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (store, recovered) = Store::open(&options.data)?;
+    let store = Rc::new(store);
+    let broker = Broker::new(Journal::new(store.clone()), options.queue_bytes);
+    let broker = Rc::new(RefCell::new(broker));
+    broker.borrow_mut().this = Rc::downgrade(&broker);
+    broker.borrow_mut().restore_all(recovered)?;
+    broker.borrow_mut().define_vhost("/");
+    options.vhosts.iter().for_each(|vhost| broker.borrow_mut().define_vhost(vhost));
+    broker.borrow_mut().settle();
+
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("cannot listen on {address}: {error}; choose another port with --port"))?;
+    let (orders, received) = mpsc::unbounded_channel();
+    spawn_local(faults::serve(faults::listen(&options.data)?, orders));
+
+    println!("ready on {address}; messages are kept in {}", options.data.display());
+    let _ = std::io::stdout().flush();
+    let result = tokio::select! {
+        () = accept(&broker, listener) => Ok(()),
+        result = write(&broker, &store) => result,
+        () = obey(&broker, received) => Ok(()),
+        () = ring(&broker) => Ok(()),
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    Ok(result?)
+}
+
+async fn accept(broker: &Rc<RefCell<Broker>>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            // Closed at once, so that the client sees the end and not silence.
+            Ok((socket, _)) if broker.borrow().is_refusing() => drop(socket),
+            Ok((socket, _)) => drop(spawn_local(connection::serve(broker.clone(), socket))),
+            Err(error) => {
+                log::warn!("event=not_accepted error={error}");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Goes on with each batch that is on disk. A disk that fails ends the broker: nothing more could be confirmed.
+async fn write(broker: &Rc<RefCell<Broker>>, store: &Store) -> Result<(), String> {
+    loop {
+        match store.committed().await {
+            Ok(changes) => broker.borrow_mut().committed_now(changes),
+            Err(error) => return Err(format!("the store does not work any more: {error}")),
+        }
+    }
+}
+
+async fn obey(
+    broker: &Rc<RefCell<Broker>>,
+    mut orders: mpsc::UnboundedReceiver<(faults::Order, tokio::sync::oneshot::Sender<faults::Answer>)>,
+) {
+    while let Some((order, answer)) = orders.recv().await {
+        log::info!("event=order order={order:?}");
+        let _ = answer.send(broker.borrow_mut().obey(order));
+    }
+    std::future::pending().await
+}
+
+async fn ring(broker: &Rc<RefCell<Broker>>) {
+    let timers = broker.borrow().timers.clone();
+    loop {
+        let next = broker.borrow().next_timer().unwrap_or_else(|| Instant::now() + NEVER);
+        tokio::select! {
+            () = sleep_until(next) => broker.borrow_mut().ring(),
+            () = timers.notified() => {}
+        }
+    }
+}
