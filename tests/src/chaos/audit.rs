@@ -72,6 +72,7 @@ pub(super) async fn run(
     if has_time {
         resources::compare(before, &after, &fresh, &mut findings);
     }
+    site.wrong.borrow().iter().for_each(|wrong| findings.wrong.add(1, || wrong.clone()));
     Audited { findings, after, fresh, took }
 }
 
@@ -95,9 +96,7 @@ async fn dead_letters(site: &Site, findings: &mut Findings) {
 async fn start_afresh(site: &Site, findings: &mut Findings) -> Figures {
     for service in Service::ALL.into_iter().rev() {
         site.take_in_hand(service, true);
-        if let Err(error) = site.terminate(service).await {
-            findings.wrong.add(1, || error);
-        }
+        site.terminate(service).await;
     }
     for service in Service::ALL {
         site.system.child(service).start();

@@ -80,10 +80,9 @@ async fn strike(fault: &Fault, length: Duration, site: &Site) -> Result<(), Stri
         }
         Fault::Term(service) => {
             site.take_in_hand(*service, true);
-            let ended = site.terminate(*service).await;
+            site.terminate(*service).await;
             site.system.child(*service).start();
             site.take_in_hand(*service, false);
-            ended?;
         }
         Fault::Actor(service, actor, end) => {
             end_actor(site.system.child(*service), actor, end.name()).await?;

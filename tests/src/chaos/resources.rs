@@ -12,8 +12,8 @@ use super::site::Site;
 use crate::load::audit::Findings;
 use crate::service::Service;
 
-/// Connections at rest are closed after 30 s, and whoever closes them looks every 30 s.
-const REST: Duration = Duration::from_secs(75);
+/// The services close connections that rest after 75 s, clients theirs after 30 s or when they look next, every 30 s.
+const REST: Duration = Duration::from_secs(100);
 
 /// How often one looks.
 const LOOK: Duration = Duration::from_millis(250);
@@ -62,7 +62,7 @@ pub(super) fn now(site: &Site) -> Figures {
     running.filter_map(|child| Some((child.service(), Held::by(child.pid())?))).collect()
 }
 
-/// What the services hold when they are at rest: threads and descriptors no more than `before`, or whatever it is after 75 s.
+/// What the services hold when they are at rest: threads and descriptors no more than `before`, or whatever it is after 100 s.
 pub(super) async fn at_rest(site: &Site, before: &Figures) -> Figures {
     let begun = Instant::now();
     loop {

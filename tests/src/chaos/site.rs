@@ -7,7 +7,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -44,6 +44,8 @@ pub(super) struct Site {
     pub disks: Option<Disks>,
     /// Processes that ended by themselves, with how they did, and how often.
     pub ended: RefCell<BTreeMap<String, u64>>,
+    /// What no fault explains.
+    pub wrong: RefCell<Vec<String>>,
     /// Whom the injector is about to start again itself.
     in_hand: BTreeMap<Service, Cell<bool>>,
     broker_in_hand: Cell<bool>,
@@ -84,6 +86,7 @@ impl Site {
             product,
             disks,
             ended: RefCell::default(),
+            wrong: RefCell::default(),
             in_hand,
             broker_in_hand: Cell::new(false),
             folder,
@@ -120,29 +123,46 @@ impl Site {
 
     /// Brings back whatever ends by itself, for as long as it is polled.
     pub async fn keep(&self) {
+        join(self.keep_services(), self.keep_broker()).await;
+    }
+
+    async fn keep_services(&self) {
         loop {
             for child in self.system.children() {
                 if !self.in_hand[&child.service()].get()
                     && let Some(status) = child.exit_status()
                 {
-                    self.note(format!("{}: {status}", child.service()));
+                    self.note_end(format!("{}: {status}", child.service()));
+                    // No fault makes a service end by itself.
+                    self.note_wrong(format!("{} ended by itself: {status}", child.service()));
                     child.start();
-                }
-            }
-            if !self.broker_in_hand.get()
-                && let Some(status) = self.broker.exit_status()
-            {
-                self.note(format!("broker: {status}"));
-                if let Err(error) = self.broker.start().await {
-                    self.note(format!("broker did not start: {error}"));
                 }
             }
             sleep(LOOK).await;
         }
     }
 
-    fn note(&self, end: String) {
+    async fn keep_broker(&self) {
+        loop {
+            if !self.broker_in_hand.get()
+                && let Some(status) = self.broker.exit_status()
+            {
+                self.note_end(format!("broker: {status}"));
+                if let Err(error) = self.broker.start().await {
+                    self.note_wrong(format!("the broker did not start again: {error}"));
+                }
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    fn note_end(&self, end: String) {
         *self.ended.borrow_mut().entry(end).or_default() += 1;
+    }
+
+    /// Notes what no fault explains.
+    pub fn note_wrong(&self, what: String) {
+        self.wrong.borrow_mut().push(what);
     }
 
     /// Says that the caller ends and starts this service himself, or no longer.
@@ -163,19 +183,23 @@ impl Site {
         }
     }
 
-    /// Ends a service in good order; says what was not in order about it.
-    pub async fn terminate(&self, service: Service) -> Result<(), String> {
+    /// Ends a service in good order, and notes what was not in order about it.
+    pub async fn terminate(&self, service: Service) {
         self.signal(service, Signal::TERM);
         let child = self.system.child(service);
         let asked = Instant::now();
         loop {
             match child.exit_status() {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(format!("{service} ended with {status} on SIGTERM")),
-                None if !child.is_running() => return Err(format!("{service} did not run")),
+                Some(status) if status.success() => return,
+                Some(status) => {
+                    return self.note_wrong(format!("{service} ended with {status} on SIGTERM"));
+                }
+                None if !child.is_running() => {
+                    return self.note_wrong(format!("{service} did not run when it should have ended"));
+                }
                 None if asked.elapsed() > PATIENCE => {
                     child.kill9();
-                    return Err(format!("{service} did not end within {PATIENCE:?} of SIGTERM"));
+                    return self.note_wrong(format!("{service} did not end within {PATIENCE:?} of SIGTERM"));
                 }
                 None => sleep(LOOK).await,
             }
