@@ -130,6 +130,7 @@ impl QueueOptions {
     /// # Errors
     ///
     /// Those of [`QueueOptions::check_redeclared`].
+    #[cfg(test)]
     pub fn check_equivalent(&self, declared: &Self, name: &str, vhost: &str) -> Result<(), Refusal> {
         let Self { durable, exclusive, auto_delete, arguments, .. } = declared;
         self.check_redeclared(name, vhost, *durable, *exclusive, *auto_delete, arguments)

@@ -14,7 +14,7 @@ use amq_protocol::protocol::{
 
 use super::channel::{Channel, Incoming};
 use super::connection::{BadFrame, ConnectionId, Frame, Payload, crash, short};
-use super::core::{Broker, Step};
+use super::core::{Broker, Step, unix_ms};
 use super::faults::{Effect, Moment, Occasion};
 use super::refusal::{Refusal, Scope};
 
@@ -27,6 +27,7 @@ const MOST_BODY: u64 = 128 * 1024 * 1024;
 impl Broker {
     /// Does what a frame says. `is_released` says that a tester's rules have seen it before.
     pub fn receive(&mut self, id: ConnectionId, frame: Frame<'_>, is_released: bool) -> Step {
+        self.now_ms = unix_ms();
         let Frame { channel, payload } = frame;
         let method = match &payload {
             Payload::Method(class) => (class.get_amqp_class_id(), class.get_amqp_method_id()),
@@ -97,7 +98,7 @@ impl Broker {
                 ))
             }
             Payload::UnknownMethod(class, method) => {
-                Err(Refusal::command_invalid(&format!("there is no method {method} of class {class}")))
+                Err(Refusal::command_invalid(format_args!("there is no method {method} of class {class}")))
             }
             Payload::Method(class) => self.method(id, channel, class, is_released),
             Payload::Header { class, body_size, properties } => {
@@ -212,7 +213,7 @@ impl Broker {
             return Err(Refusal::unexpected_frame("expected a method, got a content header instead"));
         }
         if body_size > MOST_BODY {
-            return Err(Refusal::precondition_failed(&format!(
+            return Err(Refusal::precondition_failed(format_args!(
                 "message size {body_size} is larger than configured max size {MOST_BODY}"
             )));
         }

@@ -255,8 +255,7 @@ impl Broker {
         queue.subscribers.iter().for_each(|subscriber| self.cancel(subscriber));
         if let Some(vhost) = self.vhosts.get_mut(&queue.vhost) {
             vhost.queues.remove(&queue.name);
-            let bindings: Vec<_> =
-                vhost.exchanges.bindings().filter(|binding| binding.queue == queue_id).collect();
+            let bindings = vhost.exchanges.bindings_to(queue_id);
             let gone = vhost.exchanges.forget_queue(queue_id);
             for binding in bindings {
                 self.undefine_binding(&queue.vhost, &queue.name, binding);
