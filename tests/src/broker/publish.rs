@@ -79,13 +79,7 @@ impl Broker {
         } else {
             self.confirm(id, channel_id, number);
         }
-        match self.alarm() {
-            None => Ok(Step::Next),
-            Some(reason) => {
-                self.block_publisher(id, reason);
-                Ok(Step::Pause)
-            }
-        }
+        Ok(Step::Next)
     }
 
     /// The queues that a message goes to.
