@@ -29,7 +29,7 @@ impl Broker {
     ) -> Result<(), Refusal> {
         let Some(channel) = self.channel_mut(id, channel) else { return Ok(()) };
         let Some(settled) = channel.acknowledge(tag, multiple) else {
-            return Err(Refusal::precondition_failed(&format!("unknown delivery tag {tag}")));
+            return Err(Refusal::unknown_delivery_tag(tag));
         };
         let consumed_from: Vec<QueueId> = channel.consumers.values().map(|consumer| consumer.queue).collect();
         settled.into_iter().for_each(|unacked| self.settle_delivery(&unacked, verdict));

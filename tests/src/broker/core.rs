@@ -47,14 +47,8 @@ pub struct Vhost {
 
 impl Vhost {
     /// One with nothing but the exchanges that are always there.
-    pub fn new() -> Self {
-        Self { exchanges: Exchanges::new(), queues: HashMap::new() }
-    }
-}
-
-impl Default for Vhost {
-    fn default() -> Self {
-        Self::new()
+    pub fn new(name: &str) -> Self {
+        Self { exchanges: Exchanges::new(name), queues: HashMap::new() }
     }
 }
 

@@ -2,25 +2,39 @@
 
 use std::rc::Rc;
 
+use amq_protocol::types::FieldTable;
 use serde::{Deserialize, Serialize};
 
-use super::arguments::{ExchangeOptions, QueueOptions};
+use super::arguments::{ExchangeOptions, QueueOptions, stored};
 use super::core::{Broker, Vhost};
+use super::exchange::Binding;
 use super::queue::{Content, Entry, Queue};
 use super::store::{Change, QueueId, Recovered, RecoveredQueue};
 
-/// The name of a row. Virtual hosts come before what is in them, and bindings last: the store gives them in this order.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// The name of a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Key {
-    #[serde(rename = "1-vhost")]
+    #[serde(rename = "vhost")]
     Vhost(String),
-    #[serde(rename = "2-exchange")]
+    #[serde(rename = "exchange")]
     Exchange(String, String),
-    #[serde(rename = "3-queue")]
+    #[serde(rename = "queue")]
     Queue(String, String),
-    /// Virtual host, exchange, queue, routing key.
-    #[serde(rename = "4-binding")]
-    Binding(String, String, String, String),
+    /// Virtual host, exchange, queue, routing key, and the arguments, which tell bindings apart as well.
+    #[serde(rename = "binding")]
+    Binding(String, String, String, String, #[serde(with = "stored")] FieldTable),
+}
+
+impl Key {
+    /// What must be there first comes first.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Vhost(_) => 1,
+            Self::Exchange(..) => 2,
+            Self::Queue(..) => 3,
+            Self::Binding(..) => 4,
+        }
+    }
 }
 
 /// A queue that is declared for good.
@@ -33,7 +47,7 @@ struct StoredQueue {
 impl Broker {
     pub(super) fn define_vhost(&mut self, name: &str) {
         if !self.vhosts.contains_key(name) {
-            self.vhosts.insert(name.into(), Vhost::new());
+            self.vhosts.insert(name.into(), Vhost::new(name));
             self.define(&Key::Vhost(name.into()), &());
         }
     }
@@ -47,8 +61,9 @@ impl Broker {
         self.define(&Key::Queue(queue.vhost.to_string(), queue.name.to_string()), &stored);
     }
 
-    pub(super) fn define_binding(&mut self, vhost: &str, exchange: &str, queue: &str, routing_key: &str) {
-        self.define(&Key::Binding(vhost.into(), exchange.into(), queue.into(), routing_key.into()), &());
+    pub(super) fn define_binding(&mut self, vhost: &str, queue: &str, binding: Binding) {
+        let Binding { exchange, routing_key, arguments, .. } = binding;
+        self.define(&Key::Binding(vhost.into(), exchange, queue.into(), routing_key, arguments), &());
     }
 
     pub(super) fn undefine_exchange(&mut self, vhost: &str, name: &str) {
@@ -59,8 +74,9 @@ impl Broker {
         self.undefine(&Key::Queue(vhost.into(), name.into()));
     }
 
-    pub(super) fn undefine_binding(&mut self, vhost: &str, exchange: &str, queue: &str, routing_key: &str) {
-        self.undefine(&Key::Binding(vhost.into(), exchange.into(), queue.into(), routing_key.into()));
+    pub(super) fn undefine_binding(&mut self, vhost: &str, queue: &str, binding: Binding) {
+        let Binding { exchange, routing_key, arguments, .. } = binding;
+        self.undefine(&Key::Binding(vhost.into(), exchange, queue.into(), routing_key, arguments));
     }
 
     fn define(&mut self, key: &Key, value: &impl Serialize) {
@@ -89,7 +105,7 @@ impl Broker {
             let bad = |error: serde_json::Error| format!("the store's row {key} cannot be read: {error}");
             rows.push((serde_json::from_str::<Key>(&key).map_err(bad)?, key, value));
         }
-        rows.sort_by(|one, other| one.0.cmp(&other.0));
+        rows.sort_by_key(|(key, ..): &(Key, _, _)| key.rank());
         for (parsed, key, value) in rows {
             self.restore(parsed, &value, &mut queues)
                 .map_err(|error| format!("the store's row {key}: {error}"))?;
@@ -106,23 +122,24 @@ impl Broker {
         let words = |error: serde_json::Error| error.to_string();
         match key {
             Key::Vhost(name) => {
-                self.vhosts.insert(name.into(), Vhost::new());
+                let vhost = Vhost::new(&name);
+                self.vhosts.insert(name.into(), vhost);
             }
             Key::Exchange(vhost, name) => {
                 let options = serde_json::from_slice(value).map_err(words)?;
                 let exchanges =
                     &mut self.vhosts.get_mut(vhost.as_str()).ok_or("it has no virtual host")?.exchanges;
-                exchanges.declare(&name, &vhost, options).map_err(|refusal| refusal.text)?;
+                exchanges.restore(&name, options);
             }
             Key::Queue(vhost, name) => {
                 let StoredQueue { id, options } = serde_json::from_slice(value).map_err(words)?;
                 let stored = queues.remove(&id).unwrap_or_default();
                 self.restore_queue(id, &vhost, &name, options, stored);
             }
-            Key::Binding(vhost_name, exchange, queue, routing_key) => {
+            Key::Binding(vhost_name, exchange, queue, routing_key, arguments) => {
                 let vhost = self.vhosts.get_mut(vhost_name.as_str()).ok_or("it has no virtual host")?;
                 let id = *vhost.queues.get(queue.as_str()).ok_or("it has no queue")?;
-                let bound = vhost.exchanges.bind(&exchange, id, &routing_key, &vhost_name);
+                let bound = vhost.exchanges.bind(&exchange, id, &routing_key, &arguments);
                 bound.map_err(|refusal| refusal.text)?;
             }
         }

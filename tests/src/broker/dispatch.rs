@@ -236,7 +236,8 @@ impl Broker {
     }
 }
 
-/// Appends a method and its message, which says how often it came back where it waits in a quorum queue.
+/// Appends a method and its message. Where it waits in a quorum queue it says how often it came back, if it did; a message
+/// that was asked for always says it, as RabbitMQ's do.
 pub(super) fn say_content(
     connection: &Connection,
     channel: u16,
@@ -245,7 +246,8 @@ pub(super) fn say_content(
     queue: &Queue,
     entry: &Entry,
 ) {
-    let counted = queue.is_quorum() && entry.attempts > 0;
+    let is_asked_for = matches!(method, AMQPClass::Basic(basic::AMQPMethod::GetOk(_)));
+    let counted = queue.is_quorum() && (entry.attempts > 0 || is_asked_for);
     let properties = counted.then(|| with_delivery_count(message.properties(), entry.attempts));
     connection.link.outbox.content(channel, method, message, properties.as_deref(), connection.frame_max);
 }

@@ -7,6 +7,9 @@ use amq_protocol::frame::WriteContext;
 use amq_protocol::protocol::BasicProperties;
 use amq_protocol::protocol::basic::{gen_properties, parse_properties};
 
+/// Ten years, RabbitMQ's bound.
+const LONGEST_WAIT_MS: u64 = 315_360_000_000;
+
 /// What a publisher sent, shared by all queues that it was routed to.
 ///
 /// It is one allocation, the record, which is also what the store keeps: the exchange and the routing key, each behind one
@@ -24,12 +27,12 @@ pub struct Message {
 }
 
 /// Why bytes are no message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadMessage {
     /// The properties cannot be read, or end in something else.
     Properties,
-    /// The `expiration` is no number of milliseconds.
-    Expiration,
+    /// The `expiration` is no number of milliseconds, or more than ten years.
+    Expiration(String),
     /// An exchange or routing key of more than 255 bytes, or more than 4 GiB in all.
     TooLong,
     /// A record that is shorter than it says.
@@ -38,12 +41,12 @@ pub enum BadMessage {
 
 impl fmt::Display for BadMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Properties => "its properties cannot be read",
-            Self::Expiration => "its expiration is no number of milliseconds",
-            Self::TooLong => "it is too long",
-            Self::Record => "its record is cut short",
-        })
+        match self {
+            Self::Properties => f.write_str("its properties cannot be read"),
+            Self::Expiration(text) => write!(f, "its expiration {text:?} is no number of milliseconds"),
+            Self::TooLong => f.write_str("it is too long"),
+            Self::Record => f.write_str("its record is cut short"),
+        }
     }
 }
 
@@ -115,8 +118,10 @@ impl Message {
 
         let properties = record.get(properties_at..body_at).ok_or(BadMessage::Record)?;
         let properties = decode(properties)?;
-        let expiration = properties.expiration().as_ref();
-        let expiration = expiration.map(|text| text.as_str().parse().map_err(|_| BadMessage::Expiration));
+        let expiration = properties.expiration().as_ref().map(|text| {
+            let parsed = text.as_str().parse().ok().filter(|ms| *ms <= LONGEST_WAIT_MS);
+            parsed.ok_or_else(|| BadMessage::Expiration(text.to_string()))
+        });
         Ok(Self {
             is_persistent: *properties.delivery_mode() == Some(2),
             has_other_recipients: properties
@@ -200,7 +205,7 @@ impl fmt::Debug for Message {
 }
 
 /// Reads the flags and values of properties.
-fn decode(properties: &[u8]) -> Result<BasicProperties, BadMessage> {
+pub(super) fn decode(properties: &[u8]) -> Result<BasicProperties, BadMessage> {
     match parse_properties(properties) {
         Ok(([], properties)) => Ok(properties),
         _ => Err(BadMessage::Properties),
@@ -208,7 +213,7 @@ fn decode(properties: &[u8]) -> Result<BasicProperties, BadMessage> {
 }
 
 /// Writes properties as they are on the wire.
-fn encode(properties: &BasicProperties) -> Result<Vec<u8>, BadMessage> {
+pub(super) fn encode(properties: &BasicProperties) -> Result<Vec<u8>, BadMessage> {
     let written = gen_properties(properties)(WriteContext::from(Vec::new()));
     written.map(|context| context.into_inner().0).map_err(|_| BadMessage::Properties)
 }
@@ -252,6 +257,6 @@ mod tests {
     fn an_expiration_is_a_number_of_milliseconds() {
         let properties = BasicProperties::default().with_expiration("soon".into());
 
-        assert_eq!(Message::with("", "q", &properties, b""), Err(BadMessage::Expiration));
+        assert_eq!(Message::with("", "q", &properties, b""), Err(BadMessage::Expiration("soon".into())));
     }
 }

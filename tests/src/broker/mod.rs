@@ -23,6 +23,7 @@ mod channel;
 mod methods;
 
 mod refusal;
+pub use refusal::{Refusal, Scope};
 
 mod arguments;
 
@@ -51,9 +52,10 @@ mod definitions;
 
 pub mod faults;
 
+mod orders;
+
 mod process;
 pub use process::{EmbeddedError, EmbeddedNode};
-mod orders;
 
 use std::process::ExitCode;
 

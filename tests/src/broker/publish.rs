@@ -7,7 +7,6 @@ use amq_protocol::protocol::{AMQPClass, basic};
 use amq_protocol::types::AMQPValue;
 use tokio::task::spawn_local;
 
-use super::Message;
 use super::arguments::Overflow;
 use super::channel::Incoming;
 use super::connection::{Connection, ConnectionId, crash};
@@ -18,6 +17,7 @@ use super::journal::Pending;
 use super::queue::{Content, Entry};
 use super::refusal::Refusal;
 use super::store::{Change, QueueId};
+use super::{BadMessage, Message};
 
 /// How long confirms are collected to change their order.
 const REORDER: Duration = Duration::from_millis(500);
@@ -42,8 +42,10 @@ impl Broker {
     ) -> Result<Step, Refusal> {
         let Incoming { exchange, routing_key, mandatory, head, body } = incoming;
         let (properties, _) = head.unwrap_or_default();
-        let message = Message::new(&exchange, &routing_key, &properties, &body)
-            .map_err(|bad| Refusal::syntax_error(&format!("the message cannot be read: {bad}")))?;
+        let message = Message::new(&exchange, &routing_key, &properties, &body).map_err(|bad| match bad {
+            BadMessage::Expiration(text) => Refusal::expiration(&text),
+            bad => Refusal::syntax_error(format_args!("the message cannot be read: {bad}")),
+        })?;
         check(&message)?;
 
         let targets = self.targets(id, &exchange, &routing_key)?;
@@ -94,15 +96,9 @@ impl Broker {
         routing_key: &str,
     ) -> Result<Vec<QueueId>, Refusal> {
         let Some(connection) = self.connections.get(&id) else { return Ok(Vec::new()) };
-        let vhost_name = connection.vhost.clone();
-        let Some(vhost) = self.vhosts.get(&vhost_name) else { return Ok(Vec::new()) };
+        let Some(vhost) = self.vhosts.get(&connection.vhost) else { return Ok(Vec::new()) };
         if exchange.is_empty() {
             return Ok(vhost.queues.get(routing_key).copied().into_iter().collect());
-        }
-        if vhost.exchanges.is_internal(exchange) {
-            return Err(Refusal::access_refused(&format!(
-                "cannot publish to internal exchange '{exchange}' in vhost '{vhost_name}'"
-            )));
         }
         let mut targets = Vec::new();
         vhost.exchanges.route(exchange, routing_key, &mut targets)?;
@@ -198,8 +194,7 @@ impl Broker {
         if letter.exchange().is_empty() {
             targets.extend(vhost.queues.get(letter.routing_key()));
         } else {
-            // An exchange that is not there leads nowhere.
-            let _ = vhost.exchanges.route(letter.exchange(), letter.routing_key(), &mut targets);
+            vhost.exchanges.route_dead_letter(letter.exchange(), letter.routing_key(), &mut targets);
         }
         targets.retain(|id| {
             self.queues.get(id).is_some_and(|queue| !death::is_cycle(letter, &queue.name, reason))

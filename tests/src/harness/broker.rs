@@ -61,9 +61,8 @@ impl BrokerKind {
     /// Says why no story can be told on it, and what to do about that.
     pub(super) fn missing(self) -> Option<String> {
         match self {
-            Self::Embedded => Some("the embedded broker is not there yet".into()),
             Self::RabbitMq => Installation::find().err().map(|error| error.to_string()),
-            Self::Given => None,
+            Self::Embedded | Self::Given => None,
         }
     }
 }

@@ -25,6 +25,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::thread;
+use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -128,7 +129,7 @@ pub fn run(stories: Stories) -> ExitCode {
     }
     // All of one broker together, so that no more nodes are busy than there must be.
     trials.sort_by_key(|(broker, ..)| broker.map(prefix));
-    let missing = if arguments.list { Vec::new() } else { announce(&trials) };
+    let missing = if arguments.list { Vec::new() } else { announce(&trials, arguments.filter.as_deref()) };
 
     let trials = trials
         .into_iter()
@@ -140,17 +141,20 @@ pub fn run(stories: Stories) -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Says on which brokers the stories are told, and why on one they are not. Returns those that are missing.
-fn announce(trials: &[(Option<BrokerKind>, &str, Story)]) -> Vec<BrokerKind> {
-    let kinds = [BrokerKind::Embedded, BrokerKind::RabbitMq, BrokerKind::Given];
-    let is_asked_for = |kind: &BrokerKind| trials.iter().any(|(broker, ..)| *broker == Some(*kind));
-
+/// Says on which brokers the stories that the filter lets through are told, and why on one they are not. Returns those
+/// that are missing.
+fn announce(trials: &[(Option<BrokerKind>, &str, Story)], filter: Option<&str>) -> Vec<BrokerKind> {
+    let is_asked_for = |&&(broker, file, story): &&(Option<BrokerKind>, &str, Story)| {
+        filter.is_none_or(|filter| name(broker, file, story).contains(filter))
+    };
     let mut missing = Vec::new();
-    for kind in kinds.into_iter().filter(is_asked_for) {
+    for kind in [BrokerKind::Embedded, BrokerKind::RabbitMq, BrokerKind::Given] {
+        let count = trials.iter().filter(is_asked_for).filter(|(broker, ..)| *broker == Some(kind)).count();
         match kind.missing() {
-            None => eprintln!("told on {kind}"),
+            _ if count == 0 => {}
+            None => eprintln!("told on {kind}: {count} stories"),
             Some(why) => {
-                eprintln!("not told on {kind}: {why}");
+                eprintln!("not told on {kind}: {count} stories: {why}");
                 missing.push(kind);
             }
         }
@@ -158,19 +162,24 @@ fn announce(trials: &[(Option<BrokerKind>, &str, Story)]) -> Vec<BrokerKind> {
     missing
 }
 
-fn trial(broker: Option<BrokerKind>, file: &str, story: Story, is_loud: bool) -> Trial {
-    let name = match broker {
+fn name(broker: Option<BrokerKind>, file: &str, story: Story) -> String {
+    match broker {
         Some(broker) => format!("{}::{file}::{}", prefix(broker), story.name),
         None => format!("{file}::{}", story.name),
-    };
+    }
+}
 
+fn trial(broker: Option<BrokerKind>, file: &str, story: Story, is_loud: bool) -> Trial {
+    let name = name(broker, file, story);
     let thread = thread::Builder::new().name(name.clone());
     Trial::test(name, move || {
         let told = thread.spawn(move || {
             CURRENT.set(broker);
             IS_LOUD.set(is_loud);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let begun = Instant::now();
             let told = catch_unwind(AssertUnwindSafe(|| runtime.block_on((story.run)())));
+            crate::note!("{}: {:.1} s", story.name, begun.elapsed().as_secs_f64());
             told.map_err(|panic| {
                 NOTES.take().iter().for_each(|line| eprintln!("{line}"));
                 resume_unwind(panic)

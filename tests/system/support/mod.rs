@@ -25,9 +25,6 @@ pub use ledger::{Ledger, order_count, orders_of, under_way};
 mod actors;
 pub use actors::{Actors, inject, wait_next_generation};
 
-mod cable;
-pub use cable::Cable;
-
 mod small_disk;
 pub use small_disk::{SmallDisk, can_mount, limit_files, with_names, wrapped};
 

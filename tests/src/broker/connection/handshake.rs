@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::frames::{self, Frame, Payload};
+use crate::broker::Refusal;
 
 /// The header of AMQP 0-9-1, and what is answered to any other one (specification, 4.2.2).
 const PROTOCOL: [u8; 8] = *b"AMQP\0\0\x09\x01";
@@ -132,8 +133,8 @@ impl Handshake<'_> {
         let connection::AMQPMethod::TuneOk(agreed) = self.receive("connection.tune-ok").await? else {
             return Err(HandshakeError::Unexpected("connection.tune-ok"));
         };
-        if let Err(text) = check(&agreed) {
-            return Err(self.refuse(530, text).await);
+        if let Err(refusal) = check(&agreed) {
+            return Err(self.refuse(refusal).await);
         }
 
         let connection::AMQPMethod::Open(open) = self.receive("connection.open").await? else {
@@ -141,7 +142,7 @@ impl Handshake<'_> {
         };
         let vhost = open.virtual_host.as_str();
         if !exists(vhost) {
-            return Err(self.refuse(530, format!("NOT_ALLOWED - vhost {vhost} not found")).await);
+            return Err(self.refuse(Refusal::no_vhost(vhost)).await);
         }
         self.send(connection::AMQPMethod::OpenOk(connection::OpenOk {})).await?;
 
@@ -157,26 +158,28 @@ impl Handshake<'_> {
     }
 
     async fn refuse_login(&mut self, start_ok: &connection::StartOk, hears: bool) -> HandshakeError {
-        let mechanism = start_ok.mechanism.as_str();
-        let text = match mechanism {
-            "PLAIN" => "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. \
-                        For details see the broker logfile."
-                .to_owned(),
-            other => format!(
-                "ACCESS_REFUSED - unsupported mechanism {other:?}: the embedded broker has PLAIN only"
-            ),
+        let refusal = match start_ok.mechanism.as_str() {
+            "PLAIN" => Refusal::login("PLAIN"),
+            other => Refusal::access_refused(format_args!(
+                "unsupported authentication mechanism '{other}': the embedded broker has PLAIN only"
+            )),
         };
-        if hears { self.refuse(403, text).await } else { HandshakeError::Refused(text) }
+        // As RabbitMQ: who does not know that it may be told is not.
+        if hears { self.refuse(refusal).await } else { HandshakeError::Refused(refusal.text) }
     }
 
     /// Says why, and waits a moment until it is heard.
-    async fn refuse(&mut self, code: u16, text: String) -> HandshakeError {
-        let close =
-            connection::Close { reply_code: code, reply_text: short(&text), class_id: 0, method_id: 0 };
+    async fn refuse(&mut self, refusal: Refusal) -> HandshakeError {
+        let close = connection::Close {
+            reply_code: refusal.code,
+            reply_text: short(&refusal.text),
+            class_id: 0,
+            method_id: 0,
+        };
         if self.send(connection::AMQPMethod::Close(close)).await.is_ok() {
             let _ = timeout(GOODBYE, self.receive("connection.close-ok")).await;
         }
-        HandshakeError::Refused(text)
+        HandshakeError::Refused(refusal.text)
     }
 
     async fn send(&mut self, method: connection::AMQPMethod) -> io::Result<()> {
@@ -207,27 +210,20 @@ impl Handshake<'_> {
     }
 }
 
-fn check(agreed: &connection::TuneOk) -> Result<(), String> {
-    if agreed.frame_max != 0 && agreed.frame_max < u32::from(constants::FRAME_MIN_SIZE) {
-        return Err(format!(
-            "NOT_ALLOWED - negotiated frame_max = {} is lower than the minimum allowed value ({})",
-            agreed.frame_max,
-            constants::FRAME_MIN_SIZE
-        ));
-    }
-    if agreed.frame_max > FRAME_MAX {
-        return Err(format!(
-            "NOT_ALLOWED - negotiated frame_max = {} is higher than the maximum allowed value ({FRAME_MAX})",
-            agreed.frame_max
-        ));
-    }
-    if agreed.channel_max > CHANNEL_MAX {
-        return Err(format!(
-            "NOT_ALLOWED - negotiated channel_max = {} is higher than the maximum allowed value ({CHANNEL_MAX})",
-            agreed.channel_max
-        ));
-    }
-    Ok(())
+fn check(agreed: &connection::TuneOk) -> Result<(), Refusal> {
+    let check = |field: &str, value: u32, least: u32, most: u32| {
+        let (is, bound, than) = match value {
+            0 => return Ok(()),
+            value if value < least => ("lower", least, "minimum"),
+            value if value > most => ("higher", most, "maximum"),
+            _ => return Ok(()),
+        };
+        Err(Refusal::not_allowed(format_args!(
+            "negotiated {field} = {value} is {is} than the {than} allowed value ({bound})"
+        )))
+    };
+    check("frame_max", agreed.frame_max, constants::FRAME_MIN_SIZE.into(), FRAME_MAX)?;
+    check("channel_max", agreed.channel_max.into(), 0, CHANNEL_MAX.into())
 }
 
 fn start() -> connection::AMQPMethod {

@@ -79,16 +79,14 @@ impl Broker {
             tag => tag.into(),
         };
         if channel.consumers.contains_key(&tag) {
-            return Err(Refusal::not_allowed(&format!("attempt to reuse consumer tag '{tag}'")));
+            return Err(Refusal::consumer_tag_in_use(&tag));
         }
         let prefetch = channel.prefetch;
         let Some(queue) = self.queues.get_mut(&queue_id) else { return Ok(()) };
         let is_taken =
             queue.exclusive_subscriber.is_some() || consume.exclusive && !queue.subscribers.is_empty();
         if is_taken {
-            let (name, vhost) = (&queue.name, &queue.vhost);
-            let text = format!("queue '{name}' in vhost '{vhost}' in exclusive use");
-            return Err(Refusal::access_refused(&text));
+            return Err(Refusal::exclusive_use(&queue.name, &queue.vhost));
         }
 
         let subscriber = Subscriber { connection: id, channel: channel_id, tag: tag.clone() };

@@ -2,9 +2,10 @@
 
 use amq_protocol::protocol::{AMQPClass, exchange};
 
-use super::super::arguments::ExchangeOptions;
+use super::super::arguments::ExchangeDeclaration;
 use super::super::connection::ConnectionId;
 use super::super::core::{Broker, Step};
+use super::super::exchange::Declared;
 use super::super::refusal::Refusal;
 
 impl Broker {
@@ -38,11 +39,17 @@ impl Broker {
         let Some(vhost) = self.vhosts.get_mut(&vhost_name) else { return Ok(()) };
         let name = declare.exchange.as_str();
         if declare.passive {
-            return vhost.exchanges.passive(name, &vhost_name);
+            return vhost.exchanges.passive(name).map(drop);
         }
-        let options = ExchangeOptions::parse(declare, &vhost_name)?;
-        let is_new = vhost.exchanges.declare(name, &vhost_name, options.clone())?;
-        if is_new && options.durable {
+        let declaration = ExchangeDeclaration {
+            kind: declare.kind.as_str(),
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            internal: declare.internal,
+            arguments: &declare.arguments,
+        };
+        if vhost.exchanges.declare(name, declaration)? == Declared::New && declare.durable {
+            let options = vhost.exchanges.passive(name)?.clone();
             self.define_exchange(&vhost_name, name, &options);
         }
         Ok(())
@@ -53,12 +60,11 @@ impl Broker {
         let vhost_name = connection.vhost.clone();
         let Some(vhost) = self.vhosts.get_mut(&vhost_name) else { return Ok(()) };
         let name = delete.exchange.as_str();
-        let bindings = vhost.exchanges.bindings_of(name);
-        vhost.exchanges.delete(name, &vhost_name, delete.if_unused)?;
+        let Some(bindings) = vhost.exchanges.delete(name, delete.if_unused)? else { return Ok(()) };
         self.undefine_exchange(&vhost_name, name);
-        for (queue, routing_key) in bindings {
-            if let Some(queue) = self.queues.get(&queue).map(|queue| queue.name.clone()) {
-                self.undefine_binding(&vhost_name, name, &queue, &routing_key);
+        for binding in bindings {
+            if let Some(queue) = self.queues.get(&binding.queue).map(|queue| queue.name.clone()) {
+                self.undefine_binding(&vhost_name, &queue, binding);
             }
         }
         Ok(())

@@ -6,9 +6,10 @@ use amq_protocol::protocol::{AMQPClass, queue};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::super::arguments::QueueOptions;
+use super::super::arguments::{QueueKind, QueueOptions};
 use super::super::connection::ConnectionId;
 use super::super::core::{Broker, Step};
+use super::super::exchange::{Binding, Unbound};
 use super::super::queue::Queue;
 use super::super::refusal::Refusal;
 use super::super::store::{Change, QueueId};
@@ -96,8 +97,15 @@ impl Broker {
         if declare.passive {
             return Ok(());
         }
-        let options = QueueOptions::parse_declare(declare, &queue.vhost)?;
-        queue.options.check_equivalent(&options, &queue.name, &queue.vhost)
+        let queue::Declare { durable, exclusive, auto_delete, arguments, .. } = declare;
+        queue.options.check_redeclared(
+            &queue.name,
+            &queue.vhost,
+            *durable,
+            *exclusive,
+            *auto_delete,
+            arguments,
+        )
     }
 
     fn create_queue(
@@ -108,11 +116,13 @@ impl Broker {
         declare: &queue::Declare,
     ) -> Result<QueueId, Refusal> {
         if declare.queue.as_str().starts_with("amq.") {
-            return Err(Refusal::access_refused(&format!(
-                "queue name '{name}' contains reserved prefix 'amq.*'"
-            )));
+            return Err(Refusal::reserved_name("queue", name));
         }
-        let options = QueueOptions::parse_declare(declare, vhost_name)?;
+        let queue::Declare { durable, exclusive, auto_delete, arguments, .. } = declare;
+        let options = QueueOptions::parse(name, vhost_name, *durable, *exclusive, *auto_delete, arguments)?;
+        if options.kind == QueueKind::Quorum && declare.queue.as_str().is_empty() {
+            return Err(Refusal::nameless_quorum());
+        }
         let queue_id = self.next_queue;
         self.next_queue += 1;
         let mut queue = Queue::new(queue_id, vhost_name.clone(), name.clone(), options);
@@ -136,15 +146,24 @@ impl Broker {
     }
 
     fn bind_queue(&mut self, id: ConnectionId, channel: u16, bind: &queue::Bind) -> Result<(), Refusal> {
+        // RabbitMQ looks for the exchange first.
+        let vhost = self.connections.get(&id).and_then(|connection| self.vhosts.get(&connection.vhost));
+        vhost.map_or(Ok(()), |vhost| vhost.exchanges.passive(bind.exchange.as_str()).map(drop))?;
         let (queue_id, routing_key) = self.queue_and_key(id, channel, &bind.queue, &bind.routing_key)?;
         let Some(queue) = self.queues.get(&queue_id) else { return Ok(()) };
         let (vhost_name, queue_name, is_durable) =
             (queue.vhost.clone(), queue.name.clone(), queue.is_durable());
         let Some(vhost) = self.vhosts.get_mut(&vhost_name) else { return Ok(()) };
-        let exchange = bind.exchange.as_str();
-        let is_new = vhost.exchanges.bind(exchange, queue_id, &routing_key, &vhost_name)?;
-        if is_new && is_durable && vhost.exchanges.is_durable(exchange) {
-            self.define_binding(&vhost_name, exchange, &queue_name, &routing_key);
+        let binding = Binding {
+            exchange: bind.exchange.to_string(),
+            queue: queue_id,
+            routing_key,
+            arguments: bind.arguments.clone(),
+        };
+        let Binding { exchange, routing_key, arguments, .. } = &binding;
+        let is_new = vhost.exchanges.bind(exchange, queue_id, routing_key, arguments)?;
+        if is_new && is_durable && vhost.exchanges.passive(exchange)?.durable {
+            self.define_binding(&vhost_name, &queue_name, binding);
         }
         self.bury_the_stranded();
         Ok(())
@@ -160,10 +179,17 @@ impl Broker {
         let Some(queue) = self.queues.get(&queue_id) else { return Ok(()) };
         let (vhost_name, queue_name) = (queue.vhost.clone(), queue.name.clone());
         let Some(vhost) = self.vhosts.get_mut(&vhost_name) else { return Ok(()) };
-        let exchange = unbind.exchange.as_str();
-        let gone = vhost.exchanges.unbind(exchange, queue_id, &routing_key, &vhost_name)?;
-        self.undefine_binding(&vhost_name, exchange, &queue_name, &routing_key);
-        gone.into_iter().for_each(|exchange| self.undefine_exchange(&vhost_name, &exchange));
+        let exchange = unbind.exchange.to_string();
+        let unbound = vhost.exchanges.unbind(&exchange, queue_id, &routing_key, &unbind.arguments)?;
+        if unbound == Unbound::Nothing {
+            return Ok(());
+        }
+        if unbound == Unbound::BindingAndExchange {
+            self.undefine_exchange(&vhost_name, &exchange);
+        }
+        let arguments = unbind.arguments.clone();
+        let binding = Binding { exchange, queue: queue_id, routing_key, arguments };
+        self.undefine_binding(&vhost_name, &queue_name, binding);
         Ok(())
     }
 
@@ -211,12 +237,10 @@ impl Broker {
         check_owner(queue, id)?;
         let (queue_id, messages) = (queue.id, queue.backlog.len());
         if delete.if_unused && !queue.subscribers.is_empty() {
-            return Err(Refusal::precondition_failed(&format!("queue '{name}' in vhost '{vhost}' in use")));
+            return Err(Refusal::in_use("queue", &name, &vhost));
         }
         if delete.if_empty && messages > 0 {
-            return Err(Refusal::precondition_failed(&format!(
-                "queue '{name}' in vhost '{vhost}' is not empty"
-            )));
+            return Err(Refusal::not_empty(&name, &vhost));
         }
         self.delete_queue(queue_id);
         Ok(u32::try_from(messages).unwrap_or(u32::MAX))
@@ -231,10 +255,11 @@ impl Broker {
         queue.subscribers.iter().for_each(|subscriber| self.cancel(subscriber));
         if let Some(vhost) = self.vhosts.get_mut(&queue.vhost) {
             vhost.queues.remove(&queue.name);
-            let bindings = vhost.exchanges.bindings_to(queue_id);
+            let bindings: Vec<_> =
+                vhost.exchanges.bindings().filter(|binding| binding.queue == queue_id).collect();
             let gone = vhost.exchanges.forget_queue(queue_id);
-            for (exchange, routing_key) in bindings {
-                self.undefine_binding(&queue.vhost, &exchange, &queue.name, &routing_key);
+            for binding in bindings {
+                self.undefine_binding(&queue.vhost, &queue.name, binding);
             }
             gone.into_iter().for_each(|exchange| self.undefine_exchange(&queue.vhost, &exchange));
         }

@@ -1,7 +1,7 @@
 //! What is left to do of a batch, once what cancels out is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::Bound::Excluded;
 use std::ops::RangeInclusive;
 
 use redb::{CursorError, Table, WriteTransaction};
@@ -123,18 +123,22 @@ impl<'a> Plan<'a> {
 
     /// Writes neighbours through one cursor, which takes a third of the time and fills the pages.
     fn insert(&self, messages: &mut Table<Place, (u64, &'static [u8])>) -> Result<(), StoreError> {
-        let mut from = Unbounded;
-        while let Some((&first, (expires_at, message))) = self.inserted.range((from, Unbounded)).next() {
-            messages.insert(first, (*expires_at, message.record()))?;
-            from = Excluded(first);
-            let mut cursor = messages.lower_bound_mut(from)?;
-            for (&place, (expires_at, message)) in self.inserted.range((from, Unbounded)) {
-                match cursor.insert_before(place, (*expires_at, message.record())) {
-                    Ok(()) => from = Excluded(place),
+        let mut rows =
+            self.inserted.iter().map(|(place, (at, message))| (*place, (*at, message.record()))).peekable();
+        while let Some((place, value)) = rows.next() {
+            messages.insert(place, value)?;
+            let is_neighbour = |next: &(Place, _)| next.0.0 == place.0;
+            if !rows.peek().is_some_and(is_neighbour) {
+                continue;
+            }
+            let mut cursor = messages.lower_bound_mut(Excluded(place))?;
+            while let Some((place, value)) = rows.peek().filter(|next| is_neighbour(next)) {
+                match cursor.insert_before(place, value) {
+                    Ok(()) => rows.next(),
                     // What is in the file already comes between.
                     Err(CursorError::UnorderedKey) => break,
                     Err(error) => return Err(redb::Error::from(error).into()),
-                }
+                };
             }
             cursor.close()?;
         }

@@ -243,7 +243,7 @@ proptest! {
     #[test]
     fn a_power_cut_loses_nothing_that_was_committed_and_halves_no_batch(
         batches in batches(),
-        cut_after in 0..400_usize,
+        cut_after in 0..60_usize,
         kept in prop::collection::vec(any::<bool>(), 31),
         repaired_by_reading in prop_oneof![Just(0), Just(2_000), Just(u64::MAX)],
     ) {
