@@ -8,7 +8,6 @@ use tokio::time::sleep;
 use warren::fault_proxy::{BOTH, Direction, FaultProxy};
 use warren::harness::{Setup, System, eventually};
 use warren::http::{Answer, Call};
-use warren::note;
 use warren::service::Service;
 
 use crate::support::{Door, Habits, Shoppers, problem, seeded, system};
