@@ -38,6 +38,7 @@ mod disk_full;
 mod new_address;
 mod services_killed;
 mod sigterm;
+mod slow_network;
 mod start_and_idle;
 
 mod architecture;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         disk_full,
         new_address,
         services_killed,
+        slow_network,
         sigterm,
         start_and_idle,
         architecture,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::time::timeout;
+use warren::fault_proxy::{BOTH, FaultProxy};
 use warren::harness::{Child, Folder, System, absent_node, eventually, eventually_equal, shared_vhost};
 use warren::http::Http;
 use warren::note;
@@ -14,7 +15,7 @@ use warren::ports;
 use warren::service::Service;
 
 use crate::support::{
-    Cable, Door, Habits, Ledger, Shoppers, order_count, orders_of, seeded, start_services, system,
+    Door, Habits, Ledger, Shoppers, order_count, orders_of, seeded, start_services, system,
 };
 
 /// It ends within 25 s, whatever is in progress; a service without slow requests needs a fraction.
@@ -81,9 +82,9 @@ async fn services_that_end_while_their_broker_is_away_keep_their_events_for_the_
 async fn a_service_does_not_end_before_its_events_have_left_if_the_broker_takes_them_in_time() {
     const ORDERS: i64 = 20;
     let url = shared_vhost().await;
-    let cable = Cable::to(&url).await;
-    let system = start_services(system().env(Service::Orders, "AMQP_URL", cable.url()).broker(&url)).await;
-    cable.go_silent();
+    let link = FaultProxy::before(&url).await.expect("a port is free");
+    let system = start_services(system().env(Service::Orders, "AMQP_URL", link.url()).broker(&url)).await;
+    link.hold(BOTH);
     for _ in 0..ORDERS {
         let order = json!({ "userId": "u1", "items": ["book"] });
         system.orders.http.post("/orders").json(&order).await.expect(201);
@@ -93,7 +94,7 @@ async fn a_service_does_not_end_before_its_events_have_left_if_the_broker_takes_
     let mut end = Box::pin(system.orders.terminate());
     let waits = timeout(Duration::from_secs(3), &mut end).await;
     assert!(waits.is_err(), "it left its events behind after {:?}", asked.elapsed());
-    cable.plug_in();
+    link.normal();
     assert_eq!(end.await.code(), Some(0));
     note!("orders with a slow broker: ended {:?} after SIGTERM", asked.elapsed());
     assert!(!system.orders.log_contains("event=outbox_not_flushed"));

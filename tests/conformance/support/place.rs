@@ -1,10 +1,9 @@
 //! Where a story is told: a virtual host of its own, or names of its own where the broker was given.
 
 use std::cell::OnceCell;
-use std::env;
 
 use uuid::Uuid;
-use warren::harness::{BrokerKind, GIVEN, current_broker, shared_vhost};
+use warren::harness::{BrokerKind, current_broker, shared_vhost};
 
 use super::{Answer, Channel, Connection, Login};
 
@@ -24,13 +23,11 @@ pub async fn url() -> String {
     if let Some(url) = PLACE.with(|place| place.get().map(|place| place.url.clone())) {
         return url;
     }
-    let place = match current_broker() {
-        BrokerKind::Given => {
-            let url = env::var(GIVEN).expect("the runner has seen it");
-            Place { url, suffix: format!("-{}", Uuid::now_v7().simple()) }
-        }
-        _ => Place { url: shared_vhost().await, suffix: String::new() },
+    let suffix = match current_broker() {
+        BrokerKind::Given => format!("-{}", Uuid::now_v7().simple()),
+        _ => String::new(),
     };
+    let place = Place { url: shared_vhost().await, suffix };
     PLACE.with(|only| only.get_or_init(|| place).url.clone())
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::arguments::{ExchangeOptions, QueueOptions, stored};
 use super::core::{Broker, Vhost};
 use super::exchange::Binding;
-use super::queue::{Content, Entry, Queue};
+use super::queue::{Content, Entry, Queue, Size};
 use super::store::{Change, QueueId, Recovered, RecoveredQueue};
 
 /// The name of a row.
@@ -164,7 +164,7 @@ impl Broker {
             queue.backlog.restore(Entry {
                 position: message.position,
                 content: Content::OnDisk,
-                size: message.size,
+                size: Size { body: message.body_size, record: message.size },
                 expires_at_ms: message.expires_at_ms,
                 attempts: message.attempts.max(u32::from(is_redelivered)),
                 is_redelivered,

@@ -136,6 +136,15 @@ impl Message {
         })
     }
 
+    /// How long the body in a record is, without a look at the rest of it. Zero where it is none.
+    pub fn body_size_of(record: &[u8]) -> u32 {
+        let after_names = record.first().map(|length| 1 + usize::from(*length));
+        let after_names = after_names.and_then(|at| Some(at + 1 + usize::from(*record.get(at)?)));
+        let length = after_names.and_then(|at| record.get(at..)?.first_chunk::<4>());
+        let rest = after_names.zip(length).map(|(at, length)| at + 4 + u32::from_be_bytes(*length) as usize);
+        rest.map_or(0, |at| u32::try_from(record.len().saturating_sub(at)).unwrap_or(u32::MAX))
+    }
+
     /// The bytes that [`Message::from_record`] reads.
     pub fn record(&self) -> &[u8] {
         &self.record
@@ -170,6 +179,13 @@ impl Message {
     /// How many bytes it takes, names and properties included.
     pub fn size(&self) -> usize {
         self.record.len()
+    }
+
+    /// Who published it, by its publisher's word.
+    pub fn user_id(&self) -> Option<String> {
+        // Its flag, so that nothing is read where it is not set.
+        let has_user_id = self.properties().get(1).is_some_and(|flags| flags & 1 << 4 != 0);
+        has_user_id.then(|| self.decode_properties().user_id().as_ref().map(ToString::to_string)).flatten()
     }
 
     /// Whether its publisher wants it to outlive the broker.
@@ -236,6 +252,7 @@ mod tests {
         let read = Message::from_record(message.record()).expect("it is a record");
 
         assert_eq!(read, message);
+        assert_eq!(Message::body_size_of(message.record()), 2);
         assert_eq!(
             (read.exchange(), read.routing_key(), read.body()),
             ("events", "order.created", &b"{}"[..])

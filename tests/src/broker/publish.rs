@@ -9,12 +9,12 @@ use tokio::task::spawn_local;
 
 use super::arguments::Overflow;
 use super::channel::Incoming;
-use super::connection::{Connection, ConnectionId, crash};
+use super::connection::{Connection, ConnectionId, LOGIN, crash};
 use super::core::{Broker, Step};
 use super::death::{self, Reason};
 use super::faults::{Effect, Moment, Occasion};
 use super::journal::Pending;
-use super::queue::{Content, Entry};
+use super::queue::{Content, Entry, Size};
 use super::refusal::Refusal;
 use super::store::{Change, QueueId};
 use super::{BadMessage, Message};
@@ -79,13 +79,7 @@ impl Broker {
         } else {
             self.confirm(id, channel_id, number);
         }
-        match self.alarm() {
-            None => Ok(Step::Next),
-            Some(reason) => {
-                self.block_publisher(id, reason);
-                Ok(Step::Pause)
-            }
-        }
+        Ok(Step::Next)
     }
 
     /// The queues that a message goes to.
@@ -116,10 +110,10 @@ impl Broker {
     /// Brings a message to its queues.
     fn enqueue(&mut self, message: Arc<Message>, targets: &[QueueId]) -> Enqueued {
         let mut result = Enqueued::default();
-        let size = u32::try_from(message.size()).unwrap_or(u32::MAX);
+        let size = Size::of(&message);
         for &id in targets {
             let Some(queue) = self.queues.get_mut(&id) else { continue };
-            if queue.refuses(size) {
+            if queue.refuses(size.body) {
                 result.is_refused = true;
                 if queue.options.overflow == Overflow::RejectPublishDlx {
                     let entry = stray(&message, size);
@@ -131,14 +125,16 @@ impl Broker {
             let stores = queue.stores(message.is_persistent());
             let content =
                 if stores { Content::Unwritten(message.clone()) } else { Content::Volatile(message.clone()) };
-            if expires_at_ms.is_some() && queue.backlog.is_empty() {
-                self.timers.notify_one();
-            }
             let position = queue.backlog.push(content, size, expires_at_ms);
             if stores {
                 result.is_stored = true;
                 let message = message.clone();
                 self.journal.add(Change::Insert { queue: id, position, expires_at_ms, message });
+            }
+            if expires_at_ms.is_some() {
+                // Who already waits gets it even if it may not wait at all.
+                self.dispatch(id);
+                self.timers.notify_one();
             }
             self.keep_limit(id);
             self.touch(id);
@@ -387,7 +383,7 @@ fn say_ack(connection: &Connection, channel: u16, number: u64, multiple: bool) {
 }
 
 /// A message that never was in the queue that has no room for it.
-fn stray(message: &Arc<Message>, size: u32) -> Entry {
+fn stray(message: &Arc<Message>, size: Size) -> Entry {
     Entry {
         position: 0,
         content: Content::Volatile(message.clone()),
@@ -405,10 +401,15 @@ fn is_at_least_once(queue: &super::queue::Queue) -> bool {
         && matches!(strategy, Some(AMQPValue::LongString(text)) if text.as_bytes() == b"at-least-once")
 }
 
-/// What RabbitMQ does with these headers is not done here, and must not look as if it were.
+/// Refuses what a message says wrongly of its publisher, and headers that RabbitMQ heeds and this broker does not: they must
+/// not look as if it did.
 fn check(message: &Message) -> Result<(), Refusal> {
-    if !message.has_other_recipients() {
-        return Ok(());
+    if let Some(user) = message.user_id().filter(|user| user != LOGIN) {
+        let text = format!("user_id property set to '{user}' but authenticated user was '{LOGIN}'");
+        return Err(Refusal::precondition_failed(text));
     }
-    Err(Refusal::not_implemented("the headers CC and BCC mean nothing to the embedded broker"))
+    if message.has_other_recipients() {
+        return Err(Refusal::not_implemented("the headers CC and BCC mean nothing to the embedded broker"));
+    }
+    Ok(())
 }

@@ -19,9 +19,6 @@ pub use warren::load::{Door, Habits, Ledger, Shoppers};
 mod held;
 pub use held::{order_count, orders_of, under_way};
 
-mod cable;
-pub use cable::Cable;
-
 mod small_disk;
 pub use small_disk::{SmallDisk, can_mount, limit_files, with_names, wrapped};
 

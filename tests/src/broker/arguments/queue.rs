@@ -125,16 +125,6 @@ impl QueueOptions {
         })
     }
 
-    /// Whether this queue is what was declared.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`QueueOptions::check_redeclared`].
-    pub fn check_equivalent(&self, declared: &Self, name: &str, vhost: &str) -> Result<(), Refusal> {
-        let Self { durable, exclusive, auto_delete, arguments, .. } = declared;
-        self.check_redeclared(name, vhost, *durable, *exclusive, *auto_delete, arguments)
-    }
-
     /// Whether this queue is what is declared again. As in RabbitMQ, arguments that would be wrong for a new queue are
     /// only compared. Whose an exclusive queue is must have been looked at before.
     ///

@@ -27,8 +27,8 @@ const CHANNEL_MAX: u16 = 2047;
 const FRAME_MAX: u32 = 131_072;
 const HEARTBEAT_SECONDS: u16 = 60;
 
-/// The one who may log in; the broker listens on the loopback interface only.
-const LOGIN: &[u8] = b"\0guest\0guest";
+/// The one who may log in, and the password; the broker listens on the loopback interface only.
+pub const LOGIN: &str = "guest";
 
 /// What was agreed upon.
 #[derive(Debug)]
@@ -122,7 +122,9 @@ impl Handshake<'_> {
             return Err(HandshakeError::Unexpected("connection.start-ok"));
         };
         let knows = |what| has_capability(&start_ok.client_properties, what);
-        let is_guest = start_ok.mechanism.as_str() == "PLAIN" && start_ok.response.as_bytes() == LOGIN;
+        let login = format!("\0{LOGIN}\0{LOGIN}");
+        let is_guest =
+            start_ok.mechanism.as_str() == "PLAIN" && start_ok.response.as_bytes() == login.as_bytes();
         if !is_guest {
             return Err(self.refuse_login(&start_ok, knows("authentication_failure_close")).await);
         }
@@ -222,7 +224,7 @@ fn check(agreed: &connection::TuneOk) -> Result<(), Refusal> {
             "negotiated {field} = {value} is {is} than the {than} allowed value ({bound})"
         )))
     };
-    check("frame_max", agreed.frame_max, constants::FRAME_MIN_SIZE.into(), FRAME_MAX)?;
+    check("frame_max", agreed.frame_max, constants::FRAME_MIN_SIZE, FRAME_MAX)?;
     check("channel_max", agreed.channel_max.into(), 0, CHANNEL_MAX.into())
 }
 

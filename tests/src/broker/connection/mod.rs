@@ -10,7 +10,7 @@ mod link;
 pub use link::Link;
 
 mod handshake;
-pub use handshake::{Agreement, short};
+pub use handshake::{Agreement, LOGIN, short};
 
 mod task;
 pub use task::serve;

@@ -219,6 +219,7 @@ impl Exchanges {
     }
 
     /// All exchanges, by name. Those with [`ExchangeOptions::durable`] are to be kept, but for the `amq.` ones.
+    #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ExchangeOptions)> {
         self.all.iter().map(|(name, exchange)| (name.as_str(), &exchange.options))
     }
@@ -229,6 +230,7 @@ impl Exchanges {
     }
 
     /// The bindings of an exchange.
+    #[cfg(test)]
     pub fn bindings_of(&self, exchange: &str) -> Vec<Binding> {
         let found = self.all.get_key_value(exchange);
         found.map(|(name, exchange)| bindings(name, exchange).collect()).unwrap_or_default()

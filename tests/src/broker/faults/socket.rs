@@ -34,7 +34,7 @@ pub fn socket_in(data: &Path) -> PathBuf {
 pub fn listen(data: &Path) -> io::Result<UnixListener> {
     let socket = socket_in(data);
     match fs::remove_file(&socket) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => UnixListener::bind(&socket),
     }
 }
@@ -107,6 +107,7 @@ fn parse(line: &[u8]) -> Result<Order, String> {
 #[cfg(test)]
 mod tests {
     use futures_util::future::join_all;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::harness::Folder;
@@ -144,7 +145,8 @@ mod tests {
 
         async fn hear(&mut self) -> Answer {
             let mut answer = String::new();
-            self.0.read_line(&mut answer).await.expect("it answers");
+            let heard = timeout(Duration::from_secs(10), self.0.read_line(&mut answer)).await;
+            heard.expect("soon").expect("it answers");
             serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
         }
     }
@@ -180,7 +182,8 @@ mod tests {
         served(&folder);
         let mut client = Client::of(&folder).await;
 
-        let answer = client.say(&"x".repeat(LONGEST as usize)).await;
+        client.0.write_all(&[b'x'; LONGEST as usize + 1]).await.expect("it reads");
+        let answer = client.hear().await;
 
         assert!(answer.error.expect("it says why").contains("at most 16384 bytes"));
         let mut rest = Vec::new();

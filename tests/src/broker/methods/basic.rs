@@ -177,7 +177,7 @@ fn refused(requeue: bool) -> Verdict {
 fn check(arguments: &FieldTable) -> Result<(), Refusal> {
     for name in ["x-priority", "x-stream-offset", "x-cancel-on-ha-failover"] {
         if arguments.contains_key(name) {
-            return Err(Refusal::not_implemented(&format!("the consumer argument '{name}'")));
+            return Err(Refusal::not_implemented(format_args!("the consumer argument '{name}'")));
         }
     }
     Ok(())

@@ -65,7 +65,7 @@ impl Broker {
             Payload::Method(AMQPClass::Channel(channel::AMQPMethod::Open(_))) => {
                 let Some(connection) = self.connections.get_mut(&id) else { return Ok(Step::Pause) };
                 if channel_id > connection.channel_max {
-                    return Err(Refusal::not_allowed(&format!(
+                    return Err(Refusal::not_allowed(format_args!(
                         "number of channels opened ({channel_id}) has reached the negotiated channel_max ({})",
                         connection.channel_max
                     )));

@@ -19,7 +19,7 @@ impl Broker {
             }
             // To an answer that nobody waits for, RabbitMQ says nothing.
             connection::AMQPMethod::CloseOk(_) => Ok(Step::Next),
-            _ => Err(Refusal::command_invalid("the connection is open already")),
+            _ => Err(Refusal::channel_error("unexpected method in connection state running")),
         }
     }
 

@@ -14,7 +14,7 @@ use amq_protocol::protocol::{
 
 use super::channel::{Channel, Incoming};
 use super::connection::{BadFrame, ConnectionId, Frame, Payload, crash, short};
-use super::core::{Broker, Step};
+use super::core::{Broker, Step, unix_ms};
 use super::faults::{Effect, Moment, Occasion};
 use super::refusal::{Refusal, Scope};
 
@@ -27,6 +27,7 @@ const MOST_BODY: u64 = 128 * 1024 * 1024;
 impl Broker {
     /// Does what a frame says. `is_released` says that a tester's rules have seen it before.
     pub fn receive(&mut self, id: ConnectionId, frame: Frame<'_>, is_released: bool) -> Step {
+        self.now_ms = unix_ms();
         let Frame { channel, payload } = frame;
         let method = match &payload {
             Payload::Method(class) => (class.get_amqp_class_id(), class.get_amqp_method_id()),
@@ -97,7 +98,7 @@ impl Broker {
                 ))
             }
             Payload::UnknownMethod(class, method) => {
-                Err(Refusal::command_invalid(&format!("there is no method {method} of class {class}")))
+                Err(Refusal::command_invalid(format_args!("there is no method {method} of class {class}")))
             }
             Payload::Method(class) => self.method(id, channel, class, is_released),
             Payload::Header { class, body_size, properties } => {
@@ -212,12 +213,13 @@ impl Broker {
             return Err(Refusal::unexpected_frame("expected a method, got a content header instead"));
         }
         if body_size > MOST_BODY {
-            return Err(Refusal::precondition_failed(&format!(
+            return Err(Refusal::precondition_failed(format_args!(
                 "message size {body_size} is larger than configured max size {MOST_BODY}"
             )));
         }
         if body_size == 0
             && let Some(step) = self.whole_message(id, channel_id, (properties, b""), is_released)?
+            && step != Step::Next
         {
             return Ok(step);
         }
@@ -227,7 +229,14 @@ impl Broker {
             incoming.head = Some((properties.into(), body_size));
             incoming.body.reserve_exact(body_size.min(AT_ONCE) as usize);
         }
-        Ok(Step::Next)
+        // As RabbitMQ, which stops reading between head and body.
+        match self.alarm() {
+            None => Ok(Step::Next),
+            Some(reason) => {
+                self.block_publisher(id, reason);
+                Ok(Step::Pause)
+            }
+        }
     }
 
     fn content_body(

@@ -212,7 +212,7 @@ impl Broker {
     fn purge_queue(&mut self, id: ConnectionId, channel: u16, name: &str) -> Result<u32, Refusal> {
         let queue_id = self.queue_named(id, channel, name)?;
         let Some(queue) = self.queues.get_mut(&queue_id) else { return Ok(0) };
-        let purged: Vec<_> = queue.backlog.drain().collect();
+        let purged = queue.backlog.drain();
         for entry in purged.iter().filter(|entry| entry.content.is_stored()) {
             self.journal.add(Change::Remove { queue: queue_id, position: entry.position });
         }
@@ -255,8 +255,7 @@ impl Broker {
         queue.subscribers.iter().for_each(|subscriber| self.cancel(subscriber));
         if let Some(vhost) = self.vhosts.get_mut(&queue.vhost) {
             vhost.queues.remove(&queue.name);
-            let bindings: Vec<_> =
-                vhost.exchanges.bindings().filter(|binding| binding.queue == queue_id).collect();
+            let bindings = vhost.exchanges.bindings_to(queue_id);
             let gone = vhost.exchanges.forget_queue(queue_id);
             for binding in bindings {
                 self.undefine_binding(&queue.vhost, &queue.name, binding);

@@ -13,14 +13,31 @@ pub struct Entry {
     pub position: Position,
     /// Where its bytes are.
     pub content: Content,
-    /// How many bytes they are.
-    pub size: u32,
+    /// How many they are.
+    pub size: Size,
     /// When it has waited too long, in milliseconds since 1970.
     pub expires_at_ms: Option<u64>,
     /// How often it came back from a consumer.
     pub attempts: u32,
     /// Whether somebody may have seen it before.
     pub is_redelivered: bool,
+}
+
+/// How many bytes a message has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// The body, which counts for the limits of a queue.
+    pub body: u32,
+    /// All that is kept, names and properties included.
+    pub record: u32,
+}
+
+impl Size {
+    /// That of a message.
+    pub fn of(message: &Message) -> Self {
+        let count = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        Self { body: count(message.body().len()), record: count(message.size()) }
+    }
 }
 
 /// Where a message's bytes are.
@@ -68,8 +85,10 @@ pub struct Backlog {
     returned: VecDeque<Entry>,
     unacked: HashMap<Position, Entry>,
     next: Position,
-    waiting_bytes: u64,
-    unacked_bytes: u64,
+    /// Of bodies that wait.
+    body_bytes: u64,
+    /// Of all that is kept, waiting or not.
+    bytes: u64,
     cached_bytes: u64,
 }
 
@@ -82,8 +101,8 @@ impl Backlog {
             returned: VecDeque::new(),
             unacked: HashMap::new(),
             next,
-            waiting_bytes: 0,
-            unacked_bytes: 0,
+            body_bytes: 0,
+            bytes: 0,
             cached_bytes: 0,
         }
     }
@@ -98,14 +117,14 @@ impl Backlog {
         self.waiting.is_empty() && self.returned.is_empty()
     }
 
-    /// How many bytes wait.
-    pub fn waiting_bytes(&self) -> u64 {
-        self.waiting_bytes
+    /// How many bytes of bodies wait.
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes
     }
 
-    /// How many bytes wait or are not acknowledged.
+    /// How many bytes are kept of what waits or is not acknowledged.
     pub fn bytes(&self) -> u64 {
-        self.waiting_bytes + self.unacked_bytes
+        self.bytes
     }
 
     /// How many bytes of waiting messages are in memory although they are on disk.
@@ -119,7 +138,7 @@ impl Backlog {
     }
 
     /// Appends a message and returns its position.
-    pub fn push(&mut self, content: Content, size: u32, expires_at_ms: Option<u64>) -> Position {
+    pub fn push(&mut self, content: Content, size: Size, expires_at_ms: Option<u64>) -> Position {
         let position = self.next;
         self.restore(Entry { position, content, size, expires_at_ms, attempts: 0, is_redelivered: false });
         position
@@ -128,7 +147,8 @@ impl Backlog {
     /// Appends one that was there before the broker ended.
     pub fn restore(&mut self, entry: Entry) {
         self.next = self.next.max(entry.position + 1);
-        self.waiting_bytes += u64::from(entry.size);
+        self.body_bytes += u64::from(entry.size.body);
+        self.bytes += u64::from(entry.size.record);
         self.waiting.push_back(entry);
     }
 
@@ -144,16 +164,21 @@ impl Backlog {
 
     /// Takes the head away for good.
     pub fn remove_head(&mut self) -> Option<Entry> {
+        let entry = self.take_head()?;
+        self.bytes -= u64::from(entry.size.record);
+        Some(entry)
+    }
+
+    fn take_head(&mut self) -> Option<Entry> {
         let entry = self.returned.pop_front().or_else(|| self.waiting.pop_front())?;
-        self.waiting_bytes -= u64::from(entry.size);
+        self.body_bytes -= u64::from(entry.size.body);
         self.uncache(&entry);
         Some(entry)
     }
 
     /// Takes the head for a consumer, who will acknowledge it.
     pub fn deliver_head(&mut self) -> Option<Entry> {
-        let entry = self.remove_head()?;
-        self.unacked_bytes += u64::from(entry.size);
+        let entry = self.take_head()?;
         self.unacked.insert(entry.position, self.uncached(entry.clone()));
         Some(entry)
     }
@@ -170,13 +195,14 @@ impl Backlog {
     /// Takes a message that was acknowledged or refused; `None` where it is not there any more.
     pub fn settle(&mut self, position: Position) -> Option<Entry> {
         let entry = self.unacked.remove(&position)?;
-        self.unacked_bytes -= u64::from(entry.size);
+        self.bytes -= u64::from(entry.size.record);
         Some(entry)
     }
 
     /// Puts a message back that was taken by [`Backlog::settle`].
     pub fn put_back(&mut self, entry: Entry) {
-        self.waiting_bytes += u64::from(entry.size);
+        self.body_bytes += u64::from(entry.size.body);
+        self.bytes += u64::from(entry.size.record);
         match self.returns {
             Returns::InTheirOrder => self.returned.push_back(entry),
             Returns::ToTheirPlace => {
@@ -187,10 +213,11 @@ impl Backlog {
     }
 
     /// Takes all that wait.
-    pub fn drain(&mut self) -> impl Iterator<Item = Entry> {
-        self.waiting_bytes = 0;
+    pub fn drain(&mut self) -> Vec<Entry> {
+        self.body_bytes = 0;
+        self.bytes = self.unacked.values().map(|entry| u64::from(entry.size.record)).sum();
         self.cached_bytes = 0;
-        std::mem::take(&mut self.returned).into_iter().chain(std::mem::take(&mut self.waiting))
+        self.returned.drain(..).chain(self.waiting.drain(..)).collect()
     }
 
     /// A message is on disk: whether its bytes stay in memory too is `may_cache`.
@@ -203,7 +230,7 @@ impl Backlog {
         if let Some(entry) = entry {
             if let Content::Unwritten(message) = &entry.content {
                 entry.content = if may_cache { Content::Cached(message.clone()) } else { Content::OnDisk };
-                self.cached_bytes += if may_cache { u64::from(entry.size) } else { 0 };
+                self.cached_bytes += if may_cache { u64::from(entry.size.record) } else { 0 };
             }
         } else if let Some(entry) = self.unacked.get_mut(&position)
             && matches!(entry.content, Content::Unwritten(_))
@@ -223,7 +250,7 @@ impl Backlog {
             if let Some(entry) = entry
                 && matches!(entry.content, Content::OnDisk)
             {
-                self.cached_bytes += u64::from(entry.size);
+                self.cached_bytes += u64::from(entry.size.record);
                 entry.content = Content::Cached(message);
             }
         }
@@ -231,7 +258,7 @@ impl Backlog {
 
     fn uncache(&mut self, entry: &Entry) {
         if matches!(entry.content, Content::Cached(_)) {
-            self.cached_bytes -= u64::from(entry.size);
+            self.cached_bytes -= u64::from(entry.size.record);
         }
     }
 
@@ -252,13 +279,13 @@ mod tests {
         let mut backlog = Backlog::new(returns, 1);
         for number in 0..count {
             let message = Message::new("", "q", &[0, 0], number.to_string().as_bytes()).expect("it is good");
-            backlog.push(Content::Unwritten(Arc::new(message)), 10, None);
+            backlog.push(Content::Unwritten(Arc::new(message)), Size { body: 1, record: 10 }, None);
         }
         backlog
     }
 
     fn drained(mut backlog: Backlog) -> Vec<Position> {
-        backlog.drain().map(|entry| entry.position).collect()
+        backlog.drain().iter().map(|entry| entry.position).collect()
     }
 
     #[test]
@@ -284,10 +311,10 @@ mod tests {
     fn bytes_are_counted_through_every_change() {
         let mut backlog = backlog(Returns::ToTheirPlace, 3);
         (1..=3).for_each(|position| backlog.written(position, position < 3));
-        assert_eq!((backlog.waiting_bytes(), backlog.cached_bytes()), (30, 20));
+        assert_eq!((backlog.body_bytes(), backlog.bytes(), backlog.cached_bytes()), (3, 30, 20));
 
         backlog.deliver_head().expect("it waits");
-        assert_eq!((backlog.waiting_bytes(), backlog.bytes(), backlog.cached_bytes()), (20, 30, 10));
+        assert_eq!((backlog.body_bytes(), backlog.bytes(), backlog.cached_bytes()), (2, 30, 10));
         let entry = backlog.settle(1).expect("it was delivered");
         assert!(matches!(entry.content, Content::OnDisk), "{entry:?}");
         backlog.put_back(entry);

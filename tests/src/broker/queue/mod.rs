@@ -4,7 +4,7 @@
 //! the broker knows connections and the store.
 
 mod backlog;
-pub use backlog::{Backlog, Content, Entry, Returns};
+pub use backlog::{Backlog, Content, Entry, Returns, Size};
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -107,7 +107,7 @@ impl Queue {
         Some(now_ms.saturating_add(u64::try_from(shorter.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// Whether one more message of this size is refused instead of pushing an older one out.
+    /// Whether one more message with a body of this size is refused instead of pushing an older one out.
     pub fn refuses(&self, size: u32) -> bool {
         self.options.overflow != Overflow::DropHead && self.exceeds(1, u64::from(size))
     }
@@ -120,7 +120,7 @@ impl Queue {
     fn exceeds(&self, messages: u64, bytes: u64) -> bool {
         let over = |limit: Option<u64>, count: u64| limit.is_some_and(|limit| count > limit);
         over(self.options.max_length, self.backlog.len() as u64 + messages)
-            || over(self.options.max_length_bytes, self.backlog.waiting_bytes() + bytes)
+            || over(self.options.max_length_bytes, self.backlog.body_bytes() + bytes)
     }
 
     /// When its head has waited too long, in milliseconds since 1970.

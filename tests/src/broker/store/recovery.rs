@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use redb::{Database, ReadableTable};
 
+use super::super::Message;
 use super::tables::{ATTEMPTS, DEFINITIONS, DELIVERED, MESSAGES, NEVER};
 use super::{Position, QueueId, StoreError};
 
@@ -30,6 +31,8 @@ pub struct RecoveredMessage {
     pub position: Position,
     /// Bytes of its record.
     pub size: u32,
+    /// Bytes of its body.
+    pub body_size: u32,
     /// How often it was delivered before it came back to wait again.
     pub attempts: u32,
     /// When it expires, in milliseconds since 1970.
@@ -64,6 +67,7 @@ pub(super) fn read(database: &Database) -> Result<Recovered, StoreError> {
                 position,
                 // A record has less than 4 GiB, by the making of messages.
                 size: u32::try_from(record.len()).unwrap_or(u32::MAX),
+                body_size: Message::body_size_of(record),
                 attempts: 0,
                 expires_at_ms: (expires_at_ms != NEVER).then_some(expires_at_ms),
             });

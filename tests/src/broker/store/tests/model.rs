@@ -50,6 +50,7 @@ impl Model {
             recovered.queues.entry(queue).or_default().messages.push(RecoveredMessage {
                 position,
                 size: message.size().try_into().expect("it is small"),
+                body_size: message.body().len().try_into().expect("it is small"),
                 attempts: self.attempts.get(&(queue, position)).copied().unwrap_or(0),
                 expires_at_ms: *expires_at_ms,
             });
