@@ -78,7 +78,13 @@ fn what_was_committed_is_there_after_the_broker_was_killed() {
     let (size, body_size) = (message(200).size() as u32, message(200).body().len() as u32);
     let messages = vec![
         RecoveredMessage { position: 10, size, body_size, attempts: 0, expires_at_ms: None },
-        RecoveredMessage { position: 11, size: size + 100, body_size: body_size + 100, attempts: 3, expires_at_ms: Some(5_000) },
+        RecoveredMessage {
+            position: 11,
+            size: size + 100,
+            body_size: body_size + 100,
+            attempts: 3,
+            expires_at_ms: Some(5_000),
+        },
     ];
     assert_eq!(recovered.definitions, [("queue/orders".to_owned(), b"{}".to_vec())]);
     assert_eq!(recovered.queues[&1], RecoveredQueue { delivered_up_to: Some(10), messages });
