@@ -13,17 +13,11 @@ pub mod wire;
 
 pub mod source;
 
-mod door;
-pub use door::Door;
+pub use warren::harness::{Actors, inject, wait_next_generation};
+pub use warren::load::{Door, Habits, Ledger, Shoppers};
 
-mod shoppers;
-pub use shoppers::{Habits, Shoppers};
-
-mod ledger;
-pub use ledger::{Ledger, order_count, orders_of, under_way};
-
-mod actors;
-pub use actors::{Actors, inject, wait_next_generation};
+mod held;
+pub use held::{order_count, orders_of, under_way};
 
 mod small_disk;
 pub use small_disk::{SmallDisk, can_mount, limit_files, with_names, wrapped};
