@@ -23,7 +23,10 @@ mod ledger;
 pub use ledger::{Ledger, order_count, orders_of, under_way};
 
 mod actors;
-pub use actors::{Actors, inject, wait_next_generation};
+pub use actors::{Actors, end_stall, inject, stall, wait_next_generation};
+
+mod stage;
+pub use stage::{CONSUMING, PUBLISHING, Stage};
 
 mod small_disk;
 pub use small_disk::{SmallDisk, can_mount, limit_files, with_names, wrapped};
