@@ -18,6 +18,9 @@ pub const PUBLISHING: &str = "orders publishes";
 /// How the users service calls the connection that it consumes on.
 pub const CONSUMING: &str = "users consumes";
 
+/// Where users hears of new orders.
+const CREATED: &str = "users.order-created";
+
 /// Users and orders with a broker of their own, on which an event is followed from moment to moment.
 ///
 /// There is one user, whose event has arrived; all that happens next is the test's doing. So what the broker was told to do
@@ -79,8 +82,6 @@ impl Stage {
         let is_publish = matches!(moment, Moment::PublishReceived | Moment::PublishStored | Moment::ConfirmSent);
         let connection = if is_publish { PUBLISHING } else { CONSUMING };
         let rule = Rule::new(moment, effect).times(times).connection(connection);
-        // What crosses the link is nothing else, but queues are declared and consumed from as well.
-        let rule = if moment == Moment::Method { rule.method("basic.ack") } else { rule };
         self.broker().rule(rule).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -150,6 +151,15 @@ impl Stage {
         Actors::of(child).await.generation("broker")
     }
 
+    /// Waits until orders knows that the broker takes nothing.
+    pub async fn blocked(&self) {
+        eventually(DEADLINE, "orders is blocked", async || {
+            let broker = Actors::of(&self.system.orders).await.observed("broker");
+            if broker["link"] == "blocked" { Ok(()) } else { Err(broker.to_string()) }
+        })
+        .await;
+    }
+
     /// Waits until users has this many deliveries in hand.
     pub async fn in_hand(&self, expected: u64) {
         eventually(DEADLINE, "the deliveries are in hand", async || {
@@ -164,9 +174,14 @@ impl Stage {
     /// Waits until users has applied so many new orders, and has known one of them again so often, in this life of its
     /// consumer.
     pub async fn arrived(&self, applied: u64, seen_before: RangeInclusive<u64>) {
-        let what = format!("{applied} applied, {seen_before:?} seen before");
+        self.arrived_in(CREATED, applied, seen_before).await;
+    }
+
+    /// The same of another queue of users.
+    pub async fn arrived_in(&self, queue: &str, applied: u64, seen_before: RangeInclusive<u64>) {
+        let what = format!("{queue}: {applied} applied, {seen_before:?} seen before");
         eventually(DEADLINE, &what, async || {
-            let (applied_now, seen_now) = arrivals(&self.system.users, "users.order-created").await;
+            let (applied_now, seen_now) = arrivals(&self.system.users, queue).await;
             if applied_now == applied && seen_before.contains(&seen_now) {
                 Ok(())
             } else {
@@ -180,7 +195,7 @@ impl Stage {
     pub async fn finish(self, applied: u64, seen_before: RangeInclusive<u64>) {
         self.arrived(applied, seen_before.clone()).await;
         self.ledger.audit(&self.system).await;
-        let (applied_in_the_end, seen_in_the_end) = arrivals(&self.system.users, "users.order-created").await;
+        let (applied_in_the_end, seen_in_the_end) = arrivals(&self.system.users, CREATED).await;
         assert_eq!(applied_in_the_end, applied, "applied");
         assert!(seen_before.contains(&seen_in_the_end), "seen before: {seen_in_the_end}");
         self.system.finish().await;
