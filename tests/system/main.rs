@@ -49,6 +49,7 @@ mod contracts;
 
 mod bench_works;
 mod cargo_up;
+mod chaos_works;
 mod harness_works;
 
 fn main() -> ExitCode {
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         contracts,
         bench_works,
         cargo_up,
+        chaos_works,
         harness_works,
     ])
 }

@@ -1,8 +1,11 @@
+//! What a service tells of its actors, and how one of them is made to fail.
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use warren::harness::{Child, eventually};
-use warren::http::Answer;
+
+use super::{Child, eventually};
+use crate::http::Answer;
 
 /// What `GET /actors` of one service answered.
 #[derive(Clone, Debug)]
@@ -16,6 +19,13 @@ impl Actors {
     /// When it does not answer.
     pub async fn of(child: &Child) -> Self {
         Self(child.actors().await)
+    }
+
+    /// Asks the service; `None` where it does not answer.
+    pub async fn asked(child: &Child) -> Option<Self> {
+        let answer = child.internal.get("/actors").deadline(Duration::from_secs(2)).send().await.ok()?;
+        let actors = serde_json::from_slice(&answer.body).ok()?;
+        answer.status.is_success().then_some(Self(actors))
     }
 
     /// Every actor's name.
@@ -47,6 +57,13 @@ impl Actors {
     pub fn timeline(&self, name: &str) -> Vec<Value> {
         let entries = self.0["timeline"].as_array().expect("a timeline");
         entries.iter().filter(|entry| entry["actor"] == name).cloned().collect()
+    }
+
+    /// How many deliveries the broker link has in progress; `None` where it consumes nothing.
+    pub fn deliveries_in_progress(&self) -> Option<u64> {
+        let broker = self.all().iter().find(|actor| actor["name"] == "broker")?;
+        let consumers = broker["observed"]["consumers"].as_array().filter(|all| !all.is_empty())?;
+        Some(consumers.iter().filter_map(|consumer| consumer["inProgress"].as_u64()).sum())
     }
 
     fn number(&self, name: &str, field: &str) -> u64 {
