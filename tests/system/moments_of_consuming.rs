@@ -205,7 +205,9 @@ async fn a_consumer_that_the_broker_cancels_is_there_again_and_misses_nothing() 
     stage.hit(cancelled).await;
     wait_next_generation(&stage.system.users, "broker", link, BACK_WITHIN).await;
 
-    assert!(stage.system.users.log_contains("the broker cancelled the consumer of queue users.order-created"));
+    assert!(
+        stage.system.users.log_contains("the broker cancelled the consumer of queue users.order-created")
+    );
     stage.finish(1, 0..=0).await;
 }
 

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -61,8 +60,8 @@ impl Stage {
             _ => Ok(()),
         })
         .await;
-        let ledger =
-            Ledger { users: BTreeMap::from([(user.clone(), "Ada".to_owned())]), ..Ledger::default() };
+        let mut ledger = Ledger::default();
+        ledger.users.insert(user.clone(), "Ada".to_owned());
         Self { system, node, user, ledger, _folder: folder }
     }
 
@@ -79,7 +78,8 @@ impl Stage {
 
     /// The same for so many moments.
     pub async fn times(&self, times: u64, moment: Moment, effect: Effect) -> u64 {
-        let is_publish = matches!(moment, Moment::PublishReceived | Moment::PublishStored | Moment::ConfirmSent);
+        let is_publish =
+            matches!(moment, Moment::PublishReceived | Moment::PublishStored | Moment::ConfirmSent);
         let connection = if is_publish { PUBLISHING } else { CONSUMING };
         let rule = Rule::new(moment, effect).times(times).connection(connection);
         self.broker().rule(rule).await.unwrap_or_else(|error| panic!("{error}"))
@@ -98,7 +98,8 @@ impl Stage {
 
     /// Waits until the broker has crashed at its moment, and starts it again.
     pub async fn crashed(&self) {
-        eventually(DEADLINE, "the broker crashes", async || self.node.exit_status().ok_or("it still runs")).await;
+        eventually(DEADLINE, "the broker crashes", async || self.node.exit_status().ok_or("it still runs"))
+            .await;
         self.node.start().await.unwrap_or_else(|error| panic!("{error}"));
     }
 
