@@ -33,6 +33,9 @@ mod broker_killed;
 mod broker_silent;
 mod late_broker;
 
+mod moments_of_consuming;
+mod moments_of_publishing;
+
 mod actor_faults;
 mod disk_full;
 mod new_address;
@@ -72,6 +75,8 @@ fn main() -> ExitCode {
         broker_killed,
         broker_silent,
         late_broker,
+        moments_of_consuming,
+        moments_of_publishing,
         actor_faults,
         disk_full,
         new_address,

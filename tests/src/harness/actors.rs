@@ -86,6 +86,31 @@ pub async fn inject(child: &Child, actor: &str, kind: &str) -> Answer {
     child.internal.post(&format!("/actors/{actor}/fault")).json(&json!({ "kind": kind })).await
 }
 
+/// Makes an actor do nothing for a minute, or until [`end_stall`], and waits until it has begun.
+///
+/// # Panics
+///
+/// When it is still at work after ten seconds.
+pub async fn stall(child: &Child, actor: &str) {
+    stall_for(child, actor, 60_000).await;
+    let what = format!("{} {actor}: it is stalled", child.service());
+    eventually(Duration::from_secs(10), &what, async || match Actors::of(child).await.observed(actor) {
+        Value::Null => Ok(()),
+        observed => Err(observed.to_string()),
+    })
+    .await;
+}
+
+/// Lets a stalled actor go on.
+pub async fn end_stall(child: &Child, actor: &str) {
+    stall_for(child, actor, 0).await;
+}
+
+async fn stall_for(child: &Child, actor: &str, ms: u64) {
+    let fault = json!({ "kind": "stall", "ms": ms });
+    child.internal.post(&format!("/actors/{actor}/fault")).json(&fault).await.expect(202);
+}
+
 /// Waits until a later generation than this works, and returns how long that took.
 ///
 /// # Panics

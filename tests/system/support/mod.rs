@@ -13,11 +13,14 @@ pub mod wire;
 
 pub mod source;
 
-pub use warren::harness::{Actors, inject, wait_next_generation};
+pub use warren::harness::{Actors, end_stall, inject, stall, wait_next_generation};
 pub use warren::load::{Door, Habits, Ledger, Shoppers};
 
 mod held;
 pub use held::{order_count, orders_of, under_way};
+
+mod stage;
+pub use stage::{CONSUMING, PUBLISHING, Stage};
 
 mod small_disk;
 pub use small_disk::{SmallDisk, can_mount, limit_files, with_names, wrapped};
