@@ -31,7 +31,7 @@ async fn an_unknown_virtual_host_is_refused() {
 async fn who_speaks_another_protocol_is_told_which_one_is_spoken() {
     let stranger = Connection::greet(&Login::to(&url().await), b"GET / HT").await;
 
-    let answer = stranger.unread_bytes().await;
+    let answer = stranger.all_bytes().await;
 
     // The version that the broker likes best: 0-9-1, or 1.0 with its own login since 4.0.
     assert!(

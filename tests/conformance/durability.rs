@@ -1,8 +1,15 @@
 //! What is left when a broker was stopped or killed and started again. Each story has a broker of its own.
 
-use warren::harness::{Folder, private_node};
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use warren::harness::{BrokerKind, Folder, current_broker, eventually, private_node};
 
 use crate::support::{Answer, Channel, Connection, Exchange, Login, Message, Queue};
+
+/// RabbitMQ 3.10 writes the list of its quorum queues three seconds late. One that is younger when the node is killed comes
+/// back without its log, and never has a leader again.
+const RABBITMQ_REMEMBERS: Duration = Duration::from_secs(4);
 
 async fn what_is_durable_outlives_an_orderly_stop() {
     let folder = Folder::new();
@@ -21,6 +28,9 @@ async fn what_is_durable_outlives_kill_9() {
     let node = private_node(&folder).await;
     let url = node.url("/");
     fill(&url).await;
+    if current_broker() == BrokerKind::RabbitMq {
+        sleep(RABBITMQ_REMEMBERS).await;
+    }
 
     node.kill9();
     node.start().await.expect("it starts on the same data");
@@ -86,10 +96,10 @@ async fn check(url: &str) {
     let in_classic = rest(&again, "classic").await;
     assert_eq!(bodies(&in_classic), ["in progress", "waits"]);
     assert!(in_classic.iter().all(is_flagged), "{in_classic:?}");
-    // A quorum queue elects its leader first, and RabbitMQ may never answer who gets from it before.
-    assert!(again.put("quorum", persistent("after")).await);
+    wait_for_leader(url, "quorum").await;
     let in_quorum = rest(&again, "quorum").await;
-    assert_eq!(bodies(&in_quorum), ["in progress", "waits", "after"]);
+    let bodies = bodies(&in_quorum);
+    assert!(bodies.starts_with(&["in progress", "waits", "after"]), "{bodies:?}");
     assert!(in_quorum.iter().all(is_flagged), "{in_quorum:?}");
     assert_eq!(again.take("dead").await.text(), "late");
     assert_eq!(again.take_texts("limited", 1).await, ["second"]);
@@ -108,6 +118,18 @@ async fn check(url: &str) {
     }
     let rumours = channel(url).await.declare_exchange(&Exchange::new("rumours", "fanout").passive()).await;
     rumours.closes_channel(404, "NOT_FOUND");
+}
+
+/// A quorum queue elects its leader first, and RabbitMQ may leave a channel that was too early without an answer for good.
+async fn wait_for_leader(url: &str, queue: &str) {
+    eventually(Duration::from_secs(30), &format!("{queue} has its leader"), async || {
+        let put = async { channel(url).await.put(queue, persistent("after")).await };
+        match timeout(Duration::from_secs(1), put).await {
+            Ok(true) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
 }
 
 /// What must be there, whether or not the acknowledged message is.

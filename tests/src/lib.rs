@@ -33,3 +33,7 @@ pub mod dead_letters;
 pub mod bench;
 
 pub mod harness;
+
+pub mod load;
+
+pub mod chaos;

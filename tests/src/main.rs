@@ -4,7 +4,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use warren::{bench, broker, dead_letters, fault, fault_proxy, parent, up};
+use warren::{bench, broker, chaos, dead_letters, fault, fault_proxy, parent, up};
 
 #[derive(Parser)]
 #[command(name = "warren", about = "The whole system on one machine", disable_help_subcommand = true)]
@@ -21,6 +21,8 @@ enum Command {
     Bench(bench::Options),
     #[command(subcommand, hide = true)]
     BenchPart(bench::Role),
+    /// Run the system under load, inject faults of all kinds, and audit that nothing was lost or doubled
+    Chaos(chaos::Options),
     /// List the events that no consumer could handle, or send them back to their queues
     DeadLetters(dead_letters::Options),
     /// Run the embedded AMQP broker: for development, tests and demos on one machine
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up::main(options),
         Command::Bench(options) => bench::main(&options),
         Command::BenchPart(role) => bench::play(role),
+        Command::Chaos(options) => chaos::main(&options),
         Command::DeadLetters(options) => dead_letters::main(&options),
         Command::Broker(options) => {
             if options.with_parent

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use warren::harness::Child;
+use serde_json::json;
+use warren::harness::{Child, eventually_equal};
 use warren::note;
 use warren::service::Service;
 
 use crate::support::{
-    Actors, Door, Habits, Shoppers, inject, seeded, start_services, system, wait_next_generation,
+    Actors, Door, Habits, Shoppers, end_stall, inject, problem, seeded, stall, start_services, system,
+    wait_next_generation,
 };
 
 /// An actor is back within a second; a busy machine gets more.
@@ -94,6 +96,30 @@ async fn an_actor_that_panics_again_and_again_ends_its_process_with_code_70() {
     system.finish().await;
 }
 
+async fn an_actor_can_be_stalled_for_a_minute_and_no_longer_and_goes_on_where_it_was() {
+    let system = system().env_of_all("DEMO_FAULTS", "true").start().await;
+    let path = "/actors/customers/fault";
+    let orders = &system.orders;
+
+    for (fault, complaint) in [
+        (json!({ "kind": "stall", "ms": 60_001 }), "at most 60000 ms"),
+        (json!({ "kind": "stall" }), "missing field `ms`"),
+        (json!({ "kind": "stroll" }), "expected one of `panic`, `stop`, `stall`"),
+    ] {
+        let refused = problem(&orders.internal.post(path).json(&fault).await, 400, "invalid body");
+        assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains(complaint)), "{refused}");
+    }
+    let before = Actors::of(orders).await;
+    stall(orders, "customers").await;
+    assert_eq!(Actors::of(orders).await.names(), before.names(), "the others answer");
+    end_stall(orders, "customers").await;
+
+    let observed = async || !Actors::of(orders).await.observed("customers").is_null();
+    eventually_equal(BACK_WITHIN, "it goes on", true, observed).await;
+    assert_eq!(Actors::of(orders).await.generation("customers"), 1);
+    system.finish().await;
+}
+
 async fn faults_are_not_to_be_had_unless_they_are_switched_on() {
     let system = system().start().await;
 
@@ -111,4 +137,6 @@ warren::stories! {
         every_actor_that_panics_or_stops_is_back_and_no_other_notices,
         an_actor_that_panics_again_and_again_ends_its_process_with_code_70,
         faults_are_not_to_be_had_unless_they_are_switched_on;
+    on the embedded broker:
+        an_actor_can_be_stalled_for_a_minute_and_no_longer_and_goes_on_where_it_was;
 }

@@ -33,6 +33,9 @@ mod broker_killed;
 mod broker_silent;
 mod late_broker;
 
+mod moments_of_consuming;
+mod moments_of_publishing;
+
 mod actor_faults;
 mod disk_full;
 mod new_address;
@@ -46,6 +49,7 @@ mod contracts;
 
 mod bench_works;
 mod cargo_up;
+mod chaos_works;
 mod harness_works;
 
 fn main() -> ExitCode {
@@ -71,6 +75,8 @@ fn main() -> ExitCode {
         broker_killed,
         broker_silent,
         late_broker,
+        moments_of_consuming,
+        moments_of_publishing,
         actor_faults,
         disk_full,
         new_address,
@@ -82,6 +88,7 @@ fn main() -> ExitCode {
         contracts,
         bench_works,
         cargo_up,
+        chaos_works,
         harness_works,
     ])
 }

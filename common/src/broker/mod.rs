@@ -35,6 +35,8 @@ mod rewrite;
 mod worker;
 
 mod dead_letters;
+mod queues;
+mod tap;
 
 mod yardstick;
 
@@ -48,6 +50,8 @@ pub use dead_letters::{DeadLetter, DeadLetters, Replayed};
 pub use error::BrokerError;
 pub use metrics::BrokerMetrics;
 pub use publish::{Publish, PublishOutcome};
+pub use queues::Queues;
 pub use state::{BrokerState, ConsumerState, LinkStatus};
 pub use stop_consuming::StopConsuming;
+pub use tap::{Passed, Tap};
 pub use yardstick::Yardstick;

@@ -71,10 +71,17 @@ pub(super) async fn declare_like_a_consumers(channel: &Channel, name: &str) -> R
     bind(channel, name, EVENTS, name).await
 }
 
+/// Declares a queue that gets every event.
+pub(super) async fn declare_tap(channel: &Channel, name: &str) -> Result<(), BrokerError> {
+    exchange(channel, EVENTS, ExchangeKind::Topic).await?;
+    queue(channel, name, without_delivery_limit()).await?;
+    bind(channel, name, EVENTS, "#").await
+}
+
 /// Declares where dead letters go.
 pub(super) async fn declare_dead_letters(channel: &Channel) -> Result<(), BrokerError> {
     exchange(channel, DEAD, ExchangeKind::Fanout).await?;
-    queue(channel, DEAD, dead_arguments()).await?;
+    queue(channel, DEAD, without_delivery_limit()).await?;
     bind(channel, DEAD, DEAD, "").await
 }
 
@@ -94,7 +101,7 @@ fn retry_arguments(delay: Duration) -> Arguments {
     arguments
 }
 
-fn dead_arguments() -> Arguments {
+fn without_delivery_limit() -> Arguments {
     vec![quorum(), ("x-delivery-limit", AMQPValue::LongLongInt(NO_DELIVERY_LIMIT))]
 }
 

@@ -47,8 +47,24 @@ impl Yardstick {
     /// # Errors
     /// When the broker is away, says no, or does not confirm a message.
     pub async fn measure(&self, config: &BrokerConfig) -> Result<Duration, BrokerError> {
-        let found = preflight::find(config).await?;
-        let wire = Wire::connect(config, found.address, NAME).await?;
+        let wire = connect(config).await?;
+        let took = self.publish_all(&wire).await?;
+
+        // What stays behind on an error goes with the broker, which is the benchmark's own.
+        let channel = wire.channel().await?;
+        let _ = channel.queue_delete(NAME.into(), QueueDeleteOptions::default()).await;
+        Ok(took)
+    }
+
+    /// Does the same, and leaves the queue with all the messages in it.
+    ///
+    /// # Errors
+    /// Those of [`Yardstick::measure`].
+    pub async fn fill(&self, config: &BrokerConfig) -> Result<Duration, BrokerError> {
+        self.publish_all(&connect(config).await?).await
+    }
+
+    async fn publish_all(&self, wire: &Wire) -> Result<Duration, BrokerError> {
         let channel = wire.channel().await?;
         topology::declare_like_a_consumers(&channel, NAME).await?;
         channel
@@ -80,11 +96,7 @@ impl Yardstick {
                 break;
             }
         }
-        let took = begun.elapsed();
-
-        // What stays behind on an error goes with the broker, which is the benchmark's own.
-        let _ = channel.queue_delete(NAME.into(), QueueDeleteOptions::default()).await;
-        Ok(took)
+        Ok(begun.elapsed())
     }
 
     fn message(&self) -> Outgoing {
@@ -98,4 +110,9 @@ impl Yardstick {
             body: self.body.clone(),
         })
     }
+}
+
+async fn connect(config: &BrokerConfig) -> Result<Wire, BrokerError> {
+    let found = preflight::find(config).await?;
+    Wire::connect(config, found.address, NAME).await
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
 
@@ -51,13 +53,22 @@ impl Internal {
 enum FaultRequest {
     Panic,
     Stop,
+    Stall { ms: u64 },
 }
+
+/// A longer stall is as good as a stop, and nobody waits for its end.
+const LONGEST_STALL_MS: u64 = 60_000;
 
 /// Replies as soon as the fault is on its way to the actor.
 fn inject(supervisor: &Supervisor, actor: &str, fault: FaultRequest) -> Result<HttpResponse, Problem> {
     let fault = match fault {
         FaultRequest::Panic => Fault::Panic,
         FaultRequest::Stop => Fault::Stop,
+        FaultRequest::Stall { ms } if ms > LONGEST_STALL_MS => {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid body")
+                .detail(format!("ms: a stall lasts at most {LONGEST_STALL_MS} ms, and {ms} are more")));
+        }
+        FaultRequest::Stall { ms } => Fault::Stall(Duration::from_millis(ms)),
     };
     supervisor
         .inject(actor, fault)

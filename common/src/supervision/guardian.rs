@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -10,7 +11,7 @@ use std::{
 use actix::{Actor, AsyncContext, Context};
 use futures_util::future::{Either, select};
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::{ActorStatus, Exit, Handle, Life, Restart, RestartWindow, handle::Living, supervisor::Shared};
 use crate::{backoff::Backoff, telemetry::log::panic_message};
@@ -59,6 +60,9 @@ pub enum Fault {
     Panic,
     /// The actor ends without a reason.
     Stop,
+    /// The actor does nothing for so long: its mailbox fills and its timers wait, while all others on its thread go on. The
+    /// next fault, whatever it is, takes the place of this one.
+    Stall(Duration),
 }
 
 /// What a guardian shows of its actor.
@@ -145,13 +149,12 @@ where
         };
         let context = Context::new();
         let addr = context.address();
-        let (crash, crashed) = oneshot::channel();
-        let mut running = actix::spawn(run_until_fault(context.into_future(actor), crashed));
+        let (strike, struck) = mpsc::channel(1);
+        let mut running = actix::spawn(run_with_faults(context.into_future(actor), struck));
         self.handle.lead_to(Some(Living { addr, life: life.clone() }));
         if self.spec.healthy_when_started {
             life.healthy();
         }
-        let mut crash = Some(crash);
         loop {
             tokio::select! {
                 ended = &mut running => return End::Exited(match ended {
@@ -162,10 +165,8 @@ where
                     },
                 }),
                 Some(fault) = self.faults.recv() => {
-                    if let Some(crash) = crash.take() {
-                        // Fails only where the actor has just ended by itself.
-                        let _ = crash.send(fault);
-                    }
+                    // Fails only where the actor has just ended, or is about to.
+                    let _ = strike.try_send(fault);
                 }
                 _ = self.stopping.changed() => {
                     running.abort();
@@ -217,12 +218,22 @@ where
     }
 }
 
-/// Polls the actor until it ends or a fault is injected; the fault strikes in the actor's own task.
-async fn run_until_fault(actor: impl Future<Output = ()> + Unpin, fault: oneshot::Receiver<Fault>) {
-    match select(fault, actor).await {
-        Either::Left((Ok(Fault::Panic), _)) => panic!("injected by a fault request"),
-        Either::Left((Ok(Fault::Stop), _)) | Either::Right(_) => {}
+/// Polls the actor until it ends or a fault ends it; faults strike in the actor's own task.
+async fn run_with_faults(mut actor: impl Future<Output = ()> + Unpin, mut faults: mpsc::Receiver<Fault>) {
+    let mut stalled = Duration::ZERO;
+    loop {
         // The guardian keeps the sender as long as the actor lives.
-        Either::Left((Err(_), actor)) => actor.await,
+        let stall = std::mem::take(&mut stalled);
+        let going_on = async {
+            if !stall.is_zero() {
+                tokio::time::sleep(stall).await;
+            }
+            (&mut actor).await;
+        };
+        match select(pin!(faults.recv()), pin!(going_on)).await {
+            Either::Left((Some(Fault::Panic), _)) => panic!("injected by a fault request"),
+            Either::Left((Some(Fault::Stop) | None, _)) | Either::Right(_) => return,
+            Either::Left((Some(Fault::Stall(time)), _)) => stalled = time,
+        }
     }
 }

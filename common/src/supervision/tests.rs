@@ -147,6 +147,42 @@ async fn an_injected_fault_ends_the_living_generation() {
 }
 
 #[actix::test]
+async fn a_stalled_actor_does_nothing_loses_nothing_and_holds_up_nobody_else() {
+    const LONG: Fault = Fault::Stall(Duration::from_secs(3600));
+    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let stalled = supervisor.supervise(&Arbiter::current(), quick("stalled"), counter);
+    let other = supervisor.supervise(&Arbiter::current(), quick("other"), counter);
+    assert_eq!((count(&stalled).await, count(&other).await), (1, 1));
+
+    supervisor.inject("stalled", LONG).expect("the actor exists");
+    let silent = async {
+        let pause = Duration::from_millis(20);
+        while stalled.ask(Observe, pause).await.is_ok() {
+            tokio::time::sleep(pause).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, silent).await.expect("it is silent soon");
+    stalled.notify(Count);
+    assert_eq!(count(&other).await, 2, "on the same thread");
+
+    // The next fault takes the place of this one, and the end of a stall is the end of it.
+    supervisor.inject("stalled", Fault::Stall(Duration::ZERO)).expect("the actor exists");
+    assert_eq!(stalled.ask(Count, DEADLINE).await, Ok(3), "the same generation, and it has got its mail");
+    let report = supervisor.report().await;
+    assert!(report.timeline.is_empty(), "nothing has ended: {:?}", report.timeline);
+
+    supervisor.inject("stalled", LONG).expect("the actor exists");
+    tokio::task::yield_now().await;
+    supervisor.inject("stalled", Fault::Panic).expect("the actor exists");
+    let again = async {
+        while stalled.ask(Count, DEADLINE).await != Ok(1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, again).await.expect("a stalled actor can be ended");
+}
+
+#[actix::test]
 async fn an_actor_that_keeps_failing_escalates_and_is_not_restarted_any_more() {
     let supervisor = Supervisor::new("test", &mut Registry::default());
     let window = RestartWindow::new(3, Duration::from_secs(60));

@@ -38,6 +38,8 @@ struct Wire {
     heartbeats: usize,
     server_properties: FieldTable,
     tuned: connection::Tune,
+    /// For the message of a story that waits in vain.
+    said_last: Option<AMQPFrame>,
 }
 
 impl Connection {
@@ -95,6 +97,7 @@ impl Connection {
             heartbeats: 0,
             server_properties: FieldTable::default(),
             tuned: connection::Tune::default(),
+            said_last: None,
         };
         Self(Rc::new(Mutex::new(wire)))
     }
@@ -157,6 +160,8 @@ impl Connection {
             bytes = gen_frame(frame)(bytes).expect("a frame can be written");
         }
         self.send_bytes(&bytes.into_inner().0).await;
+        let method = frames.iter().find(|frame| matches!(frame, AMQPFrame::Method(..)));
+        self.0.lock().await.said_last = method.cloned();
     }
 
     /// Sends bytes, whatever they are.
@@ -213,8 +218,8 @@ impl Connection {
         wire.heartbeats > 0
     }
 
-    /// Reads whatever comes, until nothing has come for a while. Only for what must go on in the meantime.
-    pub async fn unread_bytes(&self) -> Vec<u8> {
+    /// Reads until the broker hangs up, and returns it all.
+    pub async fn all_bytes(&self) -> Vec<u8> {
         let mut wire = self.0.lock().await;
         while wire.closed.is_none() {
             wire.fill().await;
@@ -263,7 +268,9 @@ impl Wire {
 
     async fn fill(&mut self) {
         let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
-        let read = read.unwrap_or_else(|_| panic!("the broker has sent nothing for {PATIENCE:?}"));
+        let read = read.unwrap_or_else(|_| {
+            panic!("the broker has sent nothing for {PATIENCE:?}; said last was {:?}", self.said_last)
+        });
         if read.unwrap_or(0) == 0 {
             self.closed = Some(Closed::silently());
         }

@@ -1,6 +1,7 @@
 //! `cargo bench-system`: the figures by which one decides.
 //!
-//! First the gateway beside nginx and haproxy ([`proxies`]), then the whole system (`system`). Everything runs in child
+//! First the gateway beside nginx and haproxy ([`proxies`]), then the whole system (`system`), then the embedded broker
+//! beside RabbitMQ (`brokers`). Everything runs in child
 //! processes of the same program, on the loopback interface and on free ports, and ends with the benchmark.
 
 mod options;
@@ -9,6 +10,8 @@ pub use options::{Options, Part, Role};
 pub mod proxies;
 
 mod system;
+
+mod brokers;
 
 pub mod load;
 
@@ -132,6 +135,12 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             }
             Err(error) => return Err(error),
         }
+    }
+
+    if options.wants(Part::Brokers) {
+        let folder = Folder::below(&target_folder()?);
+        let table = options.stock().run(folder.path()).await?;
+        parts.push(format!("The embedded broker beside RabbitMQ. {table}"));
     }
 
     let report = format!("{machine}\n\n{}\n", parts.join("\n"));

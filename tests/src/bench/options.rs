@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::brokers::Stock;
 use super::proxies::{Comparison, Contestant, Scenario};
 use super::system::Exercise;
 
@@ -40,13 +41,15 @@ pub struct Options {
     pub markdown: Option<PathBuf>,
 }
 
-/// A half of the benchmark.
+/// A part of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
     /// The gateway beside other proxies
     Proxies,
     /// Orders through the whole system
     System,
+    /// The embedded broker beside RabbitMQ
+    Brokers,
 }
 
 /// What the benchmark starts itself as.
@@ -90,6 +93,11 @@ impl Options {
             warm_up: Duration::from_millis(warm_up),
             time: Duration::from_millis(time),
         }
+    }
+
+    /// What the brokers keep.
+    pub(super) fn stock(&self) -> Stock {
+        Stock { messages: if self.quick { 20_000 } else { 100_000 } }
     }
 
     /// What the whole system does.
@@ -143,7 +151,7 @@ mod tests {
         let options = parse(&[]).expect("no option is needed");
         let comparison = options.comparison();
 
-        assert!(options.wants(Part::Proxies) && options.wants(Part::System));
+        assert!([Part::Proxies, Part::System, Part::Brokers].into_iter().all(|part| options.wants(part)));
         assert_eq!(comparison.contestants, Contestant::ALL);
         assert_eq!(comparison.scenarios, Scenario::ALL);
     }

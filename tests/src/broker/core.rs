@@ -20,6 +20,7 @@ use super::faults::Rules;
 use super::journal::Journal;
 use super::orders::Silence;
 use super::queue::{Entry, Queue, Subscriber};
+use super::refusal::Refusal;
 use super::store::{Change, QueueId};
 
 /// How many bytes of waiting messages stay in memory once they are on disk.
@@ -142,6 +143,21 @@ impl Broker {
         connection.queues.into_iter().for_each(|queue| self.delete_queue(queue));
     }
 
+    /// Tells every client that the broker ends.
+    pub fn say_goodbye_to_all(&mut self) {
+        let refusal = Refusal::connection_forced("broker forced connection closure with reason 'shutdown'");
+        let all: Vec<_> = self.connections.keys().copied().collect();
+        all.into_iter().for_each(|id| self.close_connection(id, (0, 0), &refusal));
+        self.settle();
+    }
+
+    /// Whether all is on disk, and nobody has anything to hear any more.
+    pub fn is_at_rest(&self) -> bool {
+        let has_heard =
+            |connection: &Connection| connection.link.is_stopped() || connection.link.outbox.is_empty();
+        self.journal.is_idle() && self.connections.values().all(has_heard)
+    }
+
     /// Ends a connection without a word.
     pub(super) fn cut(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get(&id) {
@@ -205,12 +221,6 @@ impl Broker {
         if self.dirty.last() != Some(&queue) {
             self.dirty.push(queue);
         }
-    }
-
-    /// Hands over what is not on its way to the disk yet: the broker ends.
-    pub fn finish(&mut self) {
-        self.settle();
-        self.journal.finish();
     }
 
     /// Brings messages to consumers, dead letters to their exchanges, and what has changed to the disk.

@@ -71,13 +71,7 @@ impl Broker {
         } else if pending.number.is_some() || !self.rules.is_empty() {
             self.journal.then().confirms.push(pending);
         }
-        match self.alarm() {
-            None => Ok(Step::Next),
-            Some(reason) => {
-                self.block_publisher(id, reason);
-                Ok(Step::Pause)
-            }
-        }
+        Ok(Step::Next)
     }
 
     /// The queues that a message goes to.

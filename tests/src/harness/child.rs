@@ -238,7 +238,7 @@ impl Child {
     /// does not answer.
     pub async fn metric(&self, name: &str) -> Option<f64> {
         let answer = self.internal.get("/metrics").deadline(Duration::from_secs(5)).send().await.ok()?;
-        sum_of_samples(&answer.expect(200).text(), name)
+        answer.status.is_success().then(|| sum_of_samples(&answer.text(), name)).flatten()
     }
 
     /// What `GET /actors` answers: the observed states and the timeline of restarts.

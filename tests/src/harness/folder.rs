@@ -5,14 +5,17 @@ use std::fs;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A fresh folder below the system's folder of temporary files.
 #[derive(Debug)]
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    is_left: AtomicBool,
+}
 
 impl Folder {
     /// Makes one.
@@ -33,18 +36,23 @@ impl Folder {
         let name = format!("warren-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = parent.join(name);
         fs::create_dir_all(&path).unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()));
-        Self(path)
+        Self { path, is_left: AtomicBool::new(false) }
     }
 
     /// Leaves its removal to somebody else.
     pub(super) fn keep(self) -> PathBuf {
         let mut folder = ManuallyDrop::new(self);
-        std::mem::take(&mut folder.0)
+        std::mem::take(&mut folder.path)
+    }
+
+    /// Leaves it where it is, for somebody to look at.
+    pub fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
@@ -57,9 +65,9 @@ impl Default for Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("the test's data is kept in {}", self.0.display());
-        } else {
-            let _ = fs::remove_dir_all(&self.0);
+            eprintln!("the test's data is kept in {}", self.path.display());
+        } else if !self.is_left.load(Ordering::Relaxed) {
+            let _ = fs::remove_dir_all(&self.path);
         }
     }
 }

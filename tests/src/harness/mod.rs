@@ -16,6 +16,9 @@ pub use folder::Folder;
 mod child;
 pub use child::Child;
 
+mod actors;
+pub use actors::{Actors, end_stall, inject, stall, wait_next_generation};
+
 mod broker;
 pub use broker::{BrokerKind, GIVEN, absent_node, private_node, shared_vhost};
 

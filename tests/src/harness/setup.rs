@@ -1,6 +1,7 @@
 //! What a test wants its system to be like, before it starts.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -29,6 +30,7 @@ pub struct Setup {
     warren: PathBuf,
     dead_letters: DeadLetters,
     broker: Broker,
+    parent: PathBuf,
     environment: BTreeMap<Service, BTreeMap<String, String>>,
 }
 
@@ -36,8 +38,13 @@ impl Setup {
     /// A system of the binary `warren`.
     pub fn new(warren: impl AsRef<Path>, dead_letters: DeadLetters) -> Self {
         let environment = Service::ALL.into_iter().map(|service| (service, BTreeMap::new())).collect();
-        let setup =
-            Self { warren: warren.as_ref().into(), dead_letters, broker: Broker::Shared, environment };
+        let setup = Self {
+            warren: warren.as_ref().into(),
+            dead_letters,
+            broker: Broker::Shared,
+            parent: env::temp_dir(),
+            environment,
+        };
         // Tests of the services ask as whoever they like, as often as they can; those of the policies say otherwise.
         let setup =
             setup.env(Service::Gateway, "AUTH", "open").env(Service::Gateway, "RATE_LIMIT", "100000/1");
@@ -53,6 +60,18 @@ impl Setup {
     /// Uses an address where no broker will ever be.
     pub fn without_broker(mut self) -> Self {
         self.broker = Broker::Nowhere;
+        self
+    }
+
+    /// Runs this one instead, such as a script that runs the binary.
+    pub fn binary(mut self, warren: PathBuf) -> Self {
+        self.warren = warren;
+        self
+    }
+
+    /// Keeps data and logs in a folder of this one, instead of among the temporary files.
+    pub fn below(mut self, parent: &Path) -> Self {
+        self.parent = parent.to_owned();
         self
     }
 
@@ -97,7 +116,7 @@ impl Setup {
             Broker::At(url) => url,
             Broker::Nowhere => format!("amqp://guest:guest@127.0.0.1:{}/%2f", ports::free()),
         };
-        let folder = Folder::new();
+        let folder = Folder::below(&self.parent);
         let port: BTreeMap<Service, u16> =
             Service::ALL.into_iter().map(|service| (service, ports::free())).collect();
         let admin_port = ports::free();

@@ -19,3 +19,6 @@ mod node;
 pub use node::Node;
 
 pub use crate::watched::Keep;
+
+mod registered;
+pub use registered::unregistered;

@@ -13,17 +13,14 @@ pub mod wire;
 
 pub mod source;
 
-mod door;
-pub use door::Door;
+pub use warren::harness::{Actors, end_stall, inject, stall, wait_next_generation};
+pub use warren::load::{Door, Habits, Ledger, Shoppers};
 
-mod shoppers;
-pub use shoppers::{Habits, Shoppers};
+mod held;
+pub use held::{order_count, orders_of, under_way};
 
-mod ledger;
-pub use ledger::{Ledger, order_count, orders_of, under_way};
-
-mod actors;
-pub use actors::{Actors, inject, wait_next_generation};
+mod stage;
+pub use stage::{CONSUMING, PUBLISHING, Stage};
 
 mod small_disk;
 pub use small_disk::{SmallDisk, can_mount, limit_files, with_names, wrapped};

@@ -1,6 +1,6 @@
 //! What the whole system does: how many orders it takes and how soon the users service knows of them.
 //!
-//! Nothing is pinned here. Three services, RabbitMQ and the load share the machine, as they would in a demo.
+//! Nothing is pinned here. Three services, their broker and the load share the machine, as they would in a demo.
 
 mod running;
 
@@ -35,9 +35,9 @@ impl Exercise {
     ///
     /// # Errors
     ///
-    /// There is no RabbitMQ, or something did not start or did not answer.
+    /// Something did not start or did not answer.
     pub async fn run(&self, folder: &Path) -> Result<(Server, String), Box<dyn Error>> {
-        say("system: starting a private RabbitMQ and the services");
+        say("system: starting a private broker and the services");
         let mut system = Running::start(&env::current_exe()?, folder).await?;
         let mut table = Table::new(["", "per second", "p50", "p99", "p99.9", "slowest", "failed"]);
 

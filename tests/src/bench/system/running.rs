@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::Keep;
 use crate::bench::process::{self, Process};
+use crate::harness::BrokerKind;
 use crate::http::{Answer, Http};
+use crate::own_broker::Broker;
 use crate::ports;
-use crate::rabbit::{Keep, Node, Server};
+use crate::rabbit::{Installation, Server};
 use crate::service::Service;
 
 /// For whatever must become true: a start, a link, an empty outbox.
@@ -19,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often one looks.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// The system, and a RabbitMQ of its own. Dropped, it ends in this order, so that nobody waits for a broker that is gone.
+/// The system, and a broker of its own: RabbitMQ where it is installed. Dropped, it ends in this order, so that nobody waits for a broker that is gone.
 pub(super) struct Running {
     pub gateway: Http,
     pub users: Http,
@@ -28,7 +31,7 @@ pub(super) struct Running {
     pub server: Server,
     _processes: [Process; 2],
     users_process: Option<Process>,
-    pub node: Node,
+    pub node: Broker,
     start: Start,
 }
 
@@ -43,7 +46,8 @@ struct Start {
 
 impl Running {
     pub async fn start(warren: &Path, folder: &Path) -> Result<Self, Box<dyn Error>> {
-        let node = Node::prepare(&folder.join("rabbitmq"), Keep::Data, &[])?;
+        let kind = if Installation::find().is_ok() { BrokerKind::RabbitMq } else { BrokerKind::Embedded };
+        let node = kind.prepare(warren, &folder.join("broker"), Keep::Data, &[])?;
         let server = node.start().await?;
         let ports = [ports::free(), ports::free(), ports::free()];
         let admin_port = ports::free();

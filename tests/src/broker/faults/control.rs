@@ -7,9 +7,9 @@ use std::{fmt, io};
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::socket::connect;
 use super::{Answer, Fired, Order, Rule, Selection};
 
 /// A broker that runs answers at once; one that was stopped, never.
@@ -110,7 +110,7 @@ impl Control {
 
     async fn ask(&self, order: &Order) -> Result<Answer, ControlError> {
         let unreachable = |source| ControlError::Unreachable { socket: self.socket.clone(), source };
-        let mut stream = BufReader::new(UnixStream::connect(&self.socket).await.map_err(unreachable)?);
+        let mut stream = BufReader::new(connect(&self.socket).await.map_err(unreachable)?);
         let mut line = serde_json::to_string(order).map_err(|_| ControlError::NoAnswer)?;
         line.push('\n');
         stream.write_all(line.as_bytes()).await.map_err(|_| ControlError::NoAnswer)?;

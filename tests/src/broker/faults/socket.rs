@@ -1,7 +1,8 @@
 //! The broker's end of the control socket.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use super::{Answer, Order};
 
 /// The longest order, in bytes. None that makes sense is near it.
 const LONGEST: u64 = 16 * 1024;
+
+/// The longest path of a socket that every system takes.
+const LONGEST_PATH: usize = 100;
 
 /// After an accept that failed, as for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -30,12 +34,34 @@ pub fn socket_in(data: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// The path is too long for a socket, or the folder cannot be written.
+/// The folder cannot be written.
 pub fn listen(data: &Path) -> io::Result<UnixListener> {
     let socket = socket_in(data);
     match fs::remove_file(&socket) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => UnixListener::bind(&socket),
+        _ => {
+            let (path, _folder) = short_path(&socket)?;
+            UnixListener::bind(path)
+        }
+    }
+}
+
+/// Connects to one.
+pub(super) async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let (path, _folder) = short_path(socket)?;
+    UnixStream::connect(path).await
+}
+
+/// A path to the socket that the system takes: of a folder deep down, one over the folder's descriptor, which is good for
+/// as long as that is open.
+fn short_path(socket: &Path) -> io::Result<(PathBuf, Option<File>)> {
+    match (socket.parent(), socket.file_name()) {
+        (Some(folder), Some(name)) if socket.as_os_str().len() > LONGEST_PATH => {
+            let folder = File::open(folder)?;
+            let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+            Ok((path, Some(folder)))
+        }
+        _ => Ok((socket.into(), None)),
     }
 }
 
@@ -149,6 +175,24 @@ mod tests {
             heard.expect("soon").expect("it answers");
             serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
         }
+    }
+
+    #[tokio::test]
+    async fn a_folder_may_be_as_deep_as_it_likes() {
+        let folder = Folder::new();
+        let deep = folder.path().join("x".repeat(200));
+        fs::create_dir(&deep).expect("the folder is ours");
+        let (orders, mut received) = mpsc::unbounded_channel::<(Order, oneshot::Sender<Answer>)>();
+        tokio::spawn(serve(listen(&deep).expect("a path of 200 bytes is no hindrance"), orders));
+        tokio::spawn(async move {
+            while let Some((_, answer)) = received.recv().await {
+                answer.send(Answer::done()).expect("it is waited for");
+            }
+        });
+
+        let control = crate::broker::faults::Control::at(&socket_in(&deep));
+
+        assert!(control.order(&Order::Accept).await.expect("it is reached").ok);
     }
 
     #[tokio::test]

@@ -203,6 +203,7 @@ impl Broker {
         }
         if body_size == 0
             && let Some(step) = self.whole_message(id, channel_id, (properties, b""), is_released)?
+            && step != Step::Next
         {
             return Ok(step);
         }
@@ -212,7 +213,14 @@ impl Broker {
             incoming.head = Some((properties.into(), body_size));
             incoming.body.reserve_exact(body_size.min(AT_ONCE) as usize);
         }
-        Ok(Step::Next)
+        // As RabbitMQ, which stops reading between head and body.
+        match self.alarm() {
+            None => Ok(Step::Next),
+            Some(reason) => {
+                self.block_publisher(id, reason);
+                Ok(Step::Pause)
+            }
+        }
     }
 
     fn content_body(

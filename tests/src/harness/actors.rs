@@ -1,8 +1,11 @@
+//! What a service tells of its actors, and how one of them is made to fail.
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use warren::harness::{Child, eventually};
-use warren::http::Answer;
+
+use super::{Child, eventually};
+use crate::http::Answer;
 
 /// What `GET /actors` of one service answered.
 #[derive(Clone, Debug)]
@@ -16,6 +19,13 @@ impl Actors {
     /// When it does not answer.
     pub async fn of(child: &Child) -> Self {
         Self(child.actors().await)
+    }
+
+    /// Asks the service; `None` where it does not answer.
+    pub async fn asked(child: &Child) -> Option<Self> {
+        let answer = child.internal.get("/actors").deadline(Duration::from_secs(2)).send().await.ok()?;
+        let actors = serde_json::from_slice(&answer.body).ok()?;
+        answer.status.is_success().then_some(Self(actors))
     }
 
     /// Every actor's name.
@@ -49,6 +59,13 @@ impl Actors {
         entries.iter().filter(|entry| entry["actor"] == name).cloned().collect()
     }
 
+    /// How many deliveries the broker link has in progress; `None` where it consumes nothing.
+    pub fn deliveries_in_progress(&self) -> Option<u64> {
+        let broker = self.all().iter().find(|actor| actor["name"] == "broker")?;
+        let consumers = broker["observed"]["consumers"].as_array().filter(|all| !all.is_empty())?;
+        Some(consumers.iter().filter_map(|consumer| consumer["inProgress"].as_u64()).sum())
+    }
+
     fn number(&self, name: &str, field: &str) -> u64 {
         let actor = self.actor(name);
         actor[field].as_u64().unwrap_or_else(|| panic!("no {field} in {actor}"))
@@ -67,6 +84,31 @@ impl Actors {
 /// Injects a fault (`panic` or `stop`) into an actor and returns the service's answer.
 pub async fn inject(child: &Child, actor: &str, kind: &str) -> Answer {
     child.internal.post(&format!("/actors/{actor}/fault")).json(&json!({ "kind": kind })).await
+}
+
+/// Makes an actor do nothing for a minute, or until [`end_stall`], and waits until it has begun.
+///
+/// # Panics
+///
+/// When it is still at work after ten seconds.
+pub async fn stall(child: &Child, actor: &str) {
+    stall_for(child, actor, 60_000).await;
+    let what = format!("{} {actor}: it is stalled", child.service());
+    eventually(Duration::from_secs(10), &what, async || match Actors::of(child).await.observed(actor) {
+        Value::Null => Ok(()),
+        observed => Err(observed.to_string()),
+    })
+    .await;
+}
+
+/// Lets a stalled actor go on.
+pub async fn end_stall(child: &Child, actor: &str) {
+    stall_for(child, actor, 0).await;
+}
+
+async fn stall_for(child: &Child, actor: &str, ms: u64) {
+    let fault = json!({ "kind": "stall", "ms": ms });
+    child.internal.post(&format!("/actors/{actor}/fault")).json(&fault).await.expect(202);
 }
 
 /// Waits until a later generation than this works, and returns how long that took.

@@ -1,5 +1,5 @@
-use warren::harness::System;
-use warren::http::{Call, Http};
+use crate::harness::System;
+use crate::http::{Call, Http};
 
 /// Where a client knocks: at the gateway, or at each service itself.
 #[derive(Clone)]

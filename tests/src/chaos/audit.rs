@@ -1,0 +1,114 @@
+//! After the storm: waits until all is quiet, and looks whether anything is missing or there twice.
+
+use std::time::Duration;
+
+use common::broker::{BrokerConfig, DeadLetters};
+use tokio::time::{Instant, sleep};
+
+use super::resources::{self, Figures};
+use super::seen::Seen;
+use super::site::Site;
+use crate::load::Ledger;
+use crate::load::audit::{self, Findings};
+use crate::service::Service;
+
+/// How long events may still be on their way.
+const QUIET: Duration = Duration::from_secs(120);
+
+/// How long the tap may take to see the last of them.
+const SIGHT: Duration = Duration::from_secs(30);
+
+/// How often one looks.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// So many dead letters are read.
+const LETTERS: usize = 1_000;
+
+/// What was found.
+pub(super) struct Audited {
+    pub findings: Findings,
+    /// What the services held: memory when the last order was placed, threads and descriptors at rest.
+    pub after: Figures,
+    /// What fresh processes held on the same data.
+    pub fresh: Figures,
+    /// Until all was quiet and compared.
+    pub took: Duration,
+}
+
+/// Compares what clients were told with what the services hold, what the broker passed on, and what is left behind. At the end
+/// the services have been started afresh. Whether they give back what they held takes over a minute, for which not everybody
+/// `has_time`.
+pub(super) async fn run(
+    ledger: &Ledger,
+    seen: &Seen,
+    site: &Site,
+    before: &Figures,
+    has_time: bool,
+) -> Audited {
+    let begun = Instant::now();
+    // The audit reads every order, and what it reads stays in the store's cache.
+    let memory = resources::now(site);
+    let mut findings = Findings::default();
+    if let Err(error) = site.until_ready().await {
+        findings.wrong.add(1, || error);
+    }
+
+    findings.extend(audit::run(ledger, &site.system, QUIET).await);
+    let sighted = Instant::now();
+    while !seen.has_all_of(ledger) && sighted.elapsed() < SIGHT {
+        sleep(LOOK).await;
+    }
+    seen.compare(ledger, &mut findings);
+    dead_letters(site, &mut findings).await;
+    let told = [("undecided", &ledger.undecided), ("contradiction", &ledger.contradictions)];
+    for (what, all) in told {
+        all.iter().for_each(|one| findings.wrong.add(1, || format!("{what}: {one}")));
+    }
+    let took = begun.elapsed();
+
+    let mut after = match has_time {
+        true => resources::at_rest(site, before).await,
+        false => resources::now(site),
+    };
+    for (service, held) in &mut after {
+        held.resident_kib = memory.get(service).map_or(held.resident_kib, |memory| memory.resident_kib);
+    }
+    let fresh = start_afresh(site, &mut findings).await;
+    if has_time {
+        resources::compare(before, &after, &fresh, &mut findings);
+    }
+    site.wrong.borrow().iter().for_each(|wrong| findings.wrong.add(1, || wrong.clone()));
+    Audited { findings, after, fresh, took }
+}
+
+/// No fault makes an event that cannot be handled, so every dead letter is one too many.
+async fn dead_letters(site: &Site, findings: &mut Findings) {
+    let listed = match BrokerConfig::for_url(&site.system.amqp_url) {
+        Ok(config) => DeadLetters::new(config).list(LETTERS).await.map_err(|error| error.to_string()),
+        Err(mistake) => Err(mistake),
+    };
+    match listed {
+        Ok(letters) => letters.iter().for_each(|letter| {
+            findings.wrong.add(1, || {
+                let (queue, reason) = (letter.queue.as_deref(), letter.reason.as_deref());
+                format!("a dead letter of {}: {}", queue.unwrap_or("unknown"), reason.unwrap_or("no reason"))
+            });
+        }),
+        Err(error) => findings.wrong.add(1, || format!("the dead letters cannot be read: {error}")),
+    }
+}
+
+async fn start_afresh(site: &Site, findings: &mut Findings) -> Figures {
+    for service in Service::ALL.into_iter().rev() {
+        site.take_in_hand(service, true);
+        site.terminate(service).await;
+    }
+    for service in Service::ALL {
+        site.system.child(service).start();
+        site.take_in_hand(service, false);
+    }
+    if let Err(error) = site.until_ready().await {
+        findings.wrong.add(1, || error);
+    }
+    resources::now(site)
+}

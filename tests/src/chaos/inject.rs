@@ -1,0 +1,192 @@
+//! Carries out the plan, one group of faults after the other, and measures how long the system takes to recover.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::{join, join_all};
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::time::{sleep, sleep_until};
+
+use super::fault::{Fault, Harm, Kind};
+use super::plan::{Plan, Planned};
+use super::probe::{PATIENCE, Probe, drained};
+use super::site::Site;
+use crate::broker::faults::{Order, Selection};
+use crate::fault_proxy::{BOTH, FaultProxy};
+use crate::harness::Child;
+
+/// How often a broker that does not start is tried again.
+const STARTS: usize = 3;
+
+/// A fault that begins this much later than planned, because the one before was not recovered from, is said to.
+const LATE: Duration = Duration::from_secs(1);
+
+/// What became of faults that were injected together.
+pub(super) struct Struck {
+    /// Them.
+    pub faults: Vec<Planned>,
+    /// What could not be injected, or went wrong in doing so.
+    pub troubles: Vec<String>,
+    /// From the end of the last of them until all was well; `None` where it never was.
+    pub recovery: Option<Duration>,
+    /// From the link to the broker until the outboxes were empty.
+    pub drain: Option<Duration>,
+}
+
+/// Injects everything. A group begins when its time has come and the one before is recovered from.
+pub(super) async fn run(plan: &Plan, site: &Site, probe: &mut Probe, say: fn(String)) -> Vec<Struck> {
+    let begun = tokio::time::Instant::now();
+    let mut struck = Vec::new();
+    for group in plan.groups() {
+        sleep_until(begun + group[0].at).await;
+        let first = group[0].at;
+        let troubles = join_all(group.iter().map(async |planned| {
+            sleep(planned.at - first).await;
+            let late = begun.elapsed().saturating_sub(planned.at);
+            match late > LATE {
+                true => say(format!("{planned}   ({:.1} s late)", late.as_secs_f64())),
+                false => say(planned.to_string()),
+            }
+            strike(&planned.fault, planned.length, site).await.err()
+        }))
+        .await;
+        let mut troubles: Vec<String> = troubles.into_iter().flatten().collect();
+
+        let over = Instant::now();
+        let (recovery, drain) = join(probe.recovered(site, over), drained(site, over)).await;
+        if drain.is_none() {
+            troubles.push(format!("the outboxes were not empty within {PATIENCE:?}"));
+        }
+        troubles.iter().for_each(|trouble| say(format!("{:24}{trouble}", "")));
+        struck.push(Struck { faults: group.to_vec(), troubles, recovery, drain });
+    }
+    struck
+}
+
+/// Injects one fault, and takes it back when its time is over.
+async fn strike(fault: &Fault, length: Duration, site: &Site) -> Result<(), String> {
+    match fault {
+        Fault::Kill(service) => {
+            site.take_in_hand(*service, true);
+            site.system.child(*service).kill9();
+            sleep(length).await;
+            site.system.child(*service).start();
+            site.take_in_hand(*service, false);
+        }
+        Fault::Stop(service) => {
+            site.signal(*service, Signal::STOP);
+            sleep(length).await;
+            site.signal(*service, Signal::CONT);
+        }
+        Fault::Term(service) => {
+            site.take_in_hand(*service, true);
+            site.terminate(*service).await;
+            site.system.child(*service).start();
+            site.take_in_hand(*service, false);
+        }
+        Fault::Actor(service, actor, end) => {
+            end_actor(site.system.child(*service), actor, end.name()).await?;
+        }
+        Fault::DiskFull(service) => {
+            let Some(disks) = &site.disks else { return Err(NO_DISK.to_owned()) };
+            let disk = site.disk_of(*service);
+            let filled = disks.fill(&disk);
+            sleep(length).await;
+            let cleared = disks.clear(&disk);
+            filled.and(cleared).map_err(|error| format!("the disk of {service}: {error}"))?;
+        }
+        Fault::BrokerKill => {
+            site.take_broker_in_hand(true);
+            site.broker.kill9();
+            sleep(length).await;
+            let started = start_broker(site).await;
+            site.take_broker_in_hand(false);
+            started?;
+        }
+        Fault::BrokerStop => {
+            site.broker.stop();
+            sleep(length).await;
+            site.broker.cont();
+        }
+        Fault::BrokerBlock => {
+            let blocked = site.broker.block_publishers().await;
+            sleep(length).await;
+            let freed = site.broker.unblock_publishers().await;
+            blocked.and(freed).map_err(|error| error.to_string())?;
+        }
+        Fault::Network(harm) => {
+            harm_connections(&site.network, *harm);
+            sleep(length).await;
+            site.network.normal();
+        }
+        Fault::Ordered(kind, order) => ordered(*kind, order, length, site).await?,
+    }
+    Ok(())
+}
+
+/// What is said of a full disk where there is none.
+pub(super) const NO_DISK: &str =
+    "left out: this machine lets us mount no disk, not even in a namespace of our own";
+
+async fn end_actor(child: &Child, actor: &str, end: &str) -> Result<(), String> {
+    let call = child.internal.post(&format!("/actors/{actor}/fault")).json(&json!({ "kind": end }));
+    match call.deadline(Duration::from_secs(5)).send().await {
+        Ok(answer) if answer.status == 202 => Ok(()),
+        Ok(answer) => Err(format!("{} {actor}: {answer}", child.service())),
+        // The gateway's actor may take the answer with it.
+        Err(error) => Err(format!("{} {actor}: {error}", child.service())),
+    }
+}
+
+fn harm_connections(network: &FaultProxy, harm: Harm) {
+    match harm {
+        Harm::Cut => network.cut(),
+        Harm::Reset => network.reset(),
+        Harm::Refuse => network.refuse(),
+        Harm::HalfClose(direction) => network.half_close(direction),
+        Harm::CutAfter(direction, bytes) => network.cut_after(direction, bytes),
+        Harm::Delay(ms) => network.delay(BOTH, Duration::from_millis(ms), Duration::from_millis(ms)),
+        Harm::Throttle(bytes_per_s) => network.throttle(BOTH, bytes_per_s),
+        Harm::Hold => network.hold(BOTH),
+        Harm::Lose => network.lose(BOTH),
+    }
+}
+
+async fn start_broker(site: &Site) -> Result<(), String> {
+    let mut error = String::new();
+    for _ in 0..STARTS {
+        match site.broker.start().await {
+            Ok(_) => return Ok(()),
+            Err(again) => error = again.to_string(),
+        }
+    }
+    Err(error)
+}
+
+async fn ordered(kind: Kind, order: &Order, length: Duration, site: &Site) -> Result<(), String> {
+    let Some(node) = site.broker.embedded() else {
+        return Err(format!("{} is for the embedded broker", kind.name()));
+    };
+    let control = node.control();
+    let tell = async |order: &Order| control.order(order).await.map(drop).map_err(|error| error.to_string());
+
+    tell(order).await?;
+    if let Order::Refuse { .. } = order {
+        tell(&Order::Drop { connections: Selection::all() }).await?;
+    }
+    sleep(length).await;
+    let ends: &[Order] = match order {
+        Order::Refuse { .. } => &[Order::Accept],
+        Order::Silence { .. } => &[Order::Speak],
+        Order::Rule(_) => &[Order::ClearRules, Order::Release],
+        _ => &[],
+    };
+    for end in ends {
+        match tell(end).await {
+            // It was ended by the rule, and forgets it so.
+            Err(_) if kind == Kind::CrashAt => {}
+            ended => ended?,
+        }
+    }
+    Ok(())
+}
