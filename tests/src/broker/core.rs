@@ -84,6 +84,8 @@ pub struct Broker {
     dirty: Vec<QueueId>,
     /// How many bytes of messages may wait or be unacknowledged in all queues together.
     most_bytes: u64,
+    /// Whether they are more, as of the last look.
+    is_full: bool,
     pub(super) now_ms: u64,
     /// Itself, for what it does later.
     pub(super) this: Weak<RefCell<Broker>>,
@@ -110,6 +112,7 @@ impl Broker {
             burials: VecDeque::new(),
             dirty: Vec::new(),
             most_bytes,
+            is_full: false,
             now_ms: unix_ms(),
             this: Weak::new(),
             timers: Rc::default(),
@@ -237,7 +240,15 @@ impl Broker {
             dirty.into_iter().for_each(|queue| self.dispatch(queue));
         }
         self.journal.write();
-        if self.is_blocking_someone() && self.alarm().is_none() {
+        self.look_whether_it_is_full();
+    }
+
+    fn look_whether_it_is_full(&mut self) {
+        let bytes: u64 = self.queues.values().map(|queue| queue.backlog.bytes()).sum();
+        // Once blocked, some room has to come before the next message is let in.
+        let most = if self.is_full { self.most_bytes / 10 * 9 } else { self.most_bytes };
+        self.is_full = bytes > most;
+        if self.alarm().is_none() && self.is_blocking_someone() {
             self.unblock_publishers();
         }
     }
@@ -265,12 +276,9 @@ impl Broker {
 
     /// Why publishers are blocked, if they are.
     pub(super) fn alarm(&self) -> Option<&'static str> {
-        let bytes: u64 = self.queues.values().map(|queue| queue.backlog.bytes()).sum();
-        // Once blocked, some room has to come before the next message is let in.
-        let most = if self.is_blocking_someone() { self.most_bytes / 10 * 9 } else { self.most_bytes };
         if self.is_blocked {
             Some("blocked by an order")
-        } else if bytes > most {
+        } else if self.is_full {
             Some("low on room for messages: the queues hold more than --queue-bytes allows")
         } else {
             None
