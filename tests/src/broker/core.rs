@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use amq_protocol::protocol::{AMQPClass, connection};
+use amq_protocol::protocol::AMQPClass;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -83,9 +83,9 @@ pub struct Broker {
     /// Queues that may have something to deliver.
     dirty: Vec<QueueId>,
     /// How many bytes of messages may wait or be unacknowledged in all queues together.
-    most_bytes: u64,
+    pub(super) most_bytes: u64,
     /// Whether they are more, as of the last look.
-    is_full: bool,
+    pub(super) is_full: bool,
     pub(super) now_ms: u64,
     /// Itself, for what it does later.
     pub(super) this: Weak<RefCell<Broker>>,
@@ -243,16 +243,6 @@ impl Broker {
         self.look_whether_it_is_full();
     }
 
-    fn look_whether_it_is_full(&mut self) {
-        let bytes: u64 = self.queues.values().map(|queue| queue.backlog.bytes()).sum();
-        // Once blocked, some room has to come before the next message is let in.
-        let most = if self.is_full { self.most_bytes / 10 * 9 } else { self.most_bytes };
-        self.is_full = bytes > most;
-        if self.alarm().is_none() && self.is_blocking_someone() {
-            self.unblock_publishers();
-        }
-    }
-
     /// A batch is on disk.
     pub fn committed_now(&mut self, changes: Vec<Change>) {
         let mut cached: u64 = self.queues.values().map(|queue| queue.backlog.cached_bytes()).sum();
@@ -272,46 +262,6 @@ impl Broker {
             self.after_acknowledgement(seat, &queue);
         }
         self.settle();
-    }
-
-    /// Why publishers are blocked, if they are.
-    pub(super) fn alarm(&self) -> Option<&'static str> {
-        if self.is_blocked {
-            Some("blocked by an order")
-        } else if self.is_full {
-            Some("low on room for messages: the queues hold more than --queue-bytes allows")
-        } else {
-            None
-        }
-    }
-
-    fn is_blocking_someone(&self) -> bool {
-        self.connections.values().any(|connection| connection.is_blocked)
-    }
-
-    /// Stops reading from a publisher, and says so.
-    pub(super) fn block_publisher(&mut self, id: ConnectionId, reason: &str) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        if std::mem::replace(&mut connection.is_blocked, true) {
-            return;
-        }
-        connection.link.block(true);
-        if connection.knows_blocked {
-            let blocked = connection::Blocked { reason: short(reason) };
-            connection.say(0, AMQPClass::Connection(connection::AMQPMethod::Blocked(blocked)));
-        }
-    }
-
-    /// Reads from publishers again.
-    pub(super) fn unblock_publishers(&mut self) {
-        for connection in self.connections.values_mut().filter(|connection| connection.is_blocked) {
-            connection.is_blocked = false;
-            connection.link.block(false);
-            if connection.knows_blocked {
-                let unblocked = connection::AMQPMethod::Unblocked(connection::Unblocked {});
-                connection.say(0, AMQPClass::Connection(unblocked));
-            }
-        }
     }
 
     /// Takes one consumer from its queue, which goes with its last one where it was declared so.
