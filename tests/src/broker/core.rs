@@ -23,8 +23,8 @@ use super::queue::{Entry, Queue, Subscriber};
 use super::refusal::Refusal;
 use super::store::{Change, QueueId};
 
-/// How many bytes of waiting messages stay in memory once they are on disk.
-const CACHE: u64 = 4 * 1024 * 1024;
+/// How many bytes of waiting messages stay in memory once they are on disk. Small ones take twice their bytes.
+const CACHE: u64 = 2 * 1024 * 1024;
 
 /// What the task of a connection is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ const CHUNK: usize = 64 * 1024;
 const GREETING: usize = 4 * 1024;
 
 /// More than this is not taken from publishers before the disk has caught up.
-const UNWRITTEN: usize = 8 * 1024 * 1024;
+const UNWRITTEN: usize = 4 * 1024 * 1024;
 
 /// How long a client may take to answer a goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
