@@ -32,6 +32,8 @@ mod warrens_own;
 
 mod a_library;
 
+mod faults;
+
 fn main() -> ExitCode {
     warren::harness::run(warren::stories_of![
         connections,
@@ -47,5 +49,6 @@ fn main() -> ExitCode {
         durability,
         warrens_own,
         a_library,
+        faults,
     ])
 }

@@ -75,36 +75,41 @@ async fn a_stopped_node_is_silent_and_a_blocked_one_takes_connections() {
     assert_eq!(publish.await, Published::Unroutable);
 }
 
-async fn everything_ends_with_a_launcher_that_is_killed_even_a_broker_that_is_stopped() {
+async fn everything_ends_with_a_launcher_that_is_killed_whether_its_broker_runs_or_is_stopped() {
     let (option, broker) = match current_broker() {
         BrokerKind::RabbitMq => ("rabbitmq", "beam.smp"),
         _ => ("embedded", "warren broker"),
     };
-    let folder = Folder::new();
-    let port = || ports::free().to_string();
-    let mut launcher = tokio::process::Command::new(WARREN)
-        .args(["up", "--broker", option, "--gateway-port", &port(), "--users-port", &port()])
-        .args(["--orders-port", &port(), "--admin-port", &port(), "--data"])
-        .arg(folder.path())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("this build's binary runs");
-    let broker = eventually(Duration::from_secs(30), "broker and services run", async || {
-        let processes = processes_of(folder.path());
-        let find = |name: &str| processes.iter().find(|process| process.contains(name));
-        match ["warren users", "warren orders", "warren gateway"].iter().all(|name| find(name).is_some()) {
-            true => find(broker).cloned().ok_or(format!("no {broker} in {processes:?}")),
-            false => Err(format!("{processes:?}")),
+    for is_stopped in [false, true] {
+        let folder = Folder::new();
+        let port = || ports::free().to_string();
+        let mut launcher = tokio::process::Command::new(WARREN)
+            .args(["up", "--broker", option, "--gateway-port", &port(), "--users-port", &port()])
+            .args(["--orders-port", &port(), "--admin-port", &port(), "--data"])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("this build's binary runs");
+        let broker = eventually(Duration::from_secs(30), "broker and services run", async || {
+            let processes = processes_of(folder.path());
+            let find = |name: &str| processes.iter().find(|process| process.contains(name));
+            match ["warren users", "warren orders", "warren gateway"].iter().all(|name| find(name).is_some())
+            {
+                true => find(broker).cloned().ok_or(format!("no {broker} in {processes:?}")),
+                false => Err(format!("{processes:?}")),
+            }
+        })
+        .await;
+        let broker = broker.split_once(' ').and_then(|(id, _)| Pid::from_raw(id.parse().ok()?));
+
+        if is_stopped {
+            kill_process(broker.expect("a process id"), Signal::STOP).expect("the broker runs");
         }
-    })
-    .await;
-    let broker = broker.split_once(' ').and_then(|(id, _)| Pid::from_raw(id.parse().ok()?));
+        launcher.kill().await.expect("the launcher runs");
 
-    kill_process(broker.expect("a process id"), Signal::STOP).expect("the broker runs");
-    launcher.kill().await.expect("the launcher runs");
-
-    nothing_runs(&folder).await;
+        nothing_runs(&folder).await;
+    }
 }
 
 async fn nothing_runs(folder: &Folder) {
@@ -121,5 +126,5 @@ warren::stories! {
         virtual_hosts_can_be_added_to_a_running_node,
         a_killed_node_comes_back_with_its_messages_and_leaves_nothing_in_the_end,
         a_stopped_node_is_silent_and_a_blocked_one_takes_connections,
-        everything_ends_with_a_launcher_that_is_killed_even_a_broker_that_is_stopped;
+        everything_ends_with_a_launcher_that_is_killed_whether_its_broker_runs_or_is_stopped;
 }

@@ -18,6 +18,9 @@ use super::{Channel, Closed, Event, Login, Scope};
 /// An answer that has not come by then never comes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What was sent on this machine has come by then.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// Kind, channel and size, and the byte at the end.
 const FRAME_AROUND: usize = 8;
 
@@ -84,7 +87,8 @@ impl Connection {
         let mut stream =
             TcpStream::connect((login.host.as_str(), login.port)).await.expect("a broker listens");
         stream.set_nodelay(true).expect("a socket can be told so");
-        stream.write_all(greeting).await.expect("a new connection takes a few bytes");
+        // Where it was closed at once, reading says so.
+        let _ = stream.write_all(greeting).await;
         let wire = Wire {
             stream,
             buffer: Vec::new(),
@@ -197,6 +201,13 @@ impl Connection {
             assert_eq!(wire.closed, None);
             wire.read().await;
         }
+    }
+
+    /// Whether something is there for a channel after a moment in which it could have come.
+    pub async fn has_heard(&self, channel: u16) -> bool {
+        let mut wire = self.0.lock().await;
+        while timeout(MOMENT, wire.read()).await.is_ok() && wire.closed.is_none() {}
+        wire.inboxes.get(&channel).is_some_and(|inbox| !inbox.is_empty())
     }
 
     /// Reads until the broker hangs up, and returns it all.

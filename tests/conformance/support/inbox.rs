@@ -55,6 +55,11 @@ impl Inbox {
         }
     }
 
+    /// Whether nothing has come that was not asked for.
+    pub fn is_empty(&self) -> bool {
+        self.whole.is_empty() && self.partial.is_none()
+    }
+
     /// Takes out the first event that `is_wanted`, and leaves the others.
     pub fn find(&mut self, is_wanted: impl Fn(&Event) -> bool) -> Option<Event> {
         let at = self.whole.iter().position(is_wanted)?;

@@ -18,6 +18,8 @@ pub struct Login {
     pub heartbeat: u16,
     /// Such as `basic.nack`: what the client says that it understands.
     pub capabilities: Vec<&'static str>,
+    /// The client's own name for the connection; none where it is empty.
+    pub name: &'static str,
 }
 
 impl Login {
@@ -41,6 +43,7 @@ impl Login {
                 "connection.blocked",
                 "authentication_failure_close",
             ],
+            name: "",
         }
     }
 
@@ -52,6 +55,9 @@ impl Login {
         let mut properties = FieldTable::default();
         properties.insert("product".into(), super::text("conformance"));
         properties.insert("capabilities".into(), AMQPValue::FieldTable(capabilities));
+        if !self.name.is_empty() {
+            properties.insert("connection_name".into(), super::text(self.name));
+        }
         properties
     }
 }

@@ -5,6 +5,9 @@
 mod place;
 pub use place::{another_channel, channel, connection, named, url};
 
+mod own;
+pub use own::Own;
+
 mod login;
 pub use login::Login;
 

@@ -18,6 +18,7 @@ use super::exchange::Exchanges;
 use super::faults::{Effect, Moment, Occasion, Rules};
 use super::journal::Journal;
 use super::queue::{Entry, Queue, Subscriber};
+use super::refusal::Refusal;
 use super::store::{Change, QueueId};
 
 /// How many bytes of waiting messages stay in memory once they are on disk.
@@ -134,6 +135,21 @@ impl Broker {
         let Some(connection) = self.connections.remove(&id) else { return };
         connection.queues.into_iter().for_each(|queue| self.delete_queue(queue));
         self.settle();
+    }
+
+    /// Tells every client that the broker ends.
+    pub fn say_goodbye_to_all(&mut self) {
+        let refusal = Refusal::connection_forced("broker forced connection closure with reason 'shutdown'");
+        let all: Vec<_> = self.connections.keys().copied().collect();
+        all.into_iter().for_each(|id| self.close_connection(id, (0, 0), &refusal));
+        self.settle();
+    }
+
+    /// Whether all is on disk, and nobody has anything to hear any more.
+    pub fn is_at_rest(&self) -> bool {
+        let has_heard =
+            |connection: &Connection| connection.link.is_stopped() || connection.link.outbox.is_empty();
+        self.journal.is_idle() && self.connections.values().all(has_heard)
     }
 
     /// Ends a connection without a word.

@@ -5,22 +5,29 @@ use std::error::Error;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connection;
 use super::core::Broker;
 use super::faults;
 use super::journal::Journal;
 use super::options::Options;
-use super::store::Store;
+use super::store::{Store, StoreError};
+
+/// How long clients may take to hear that the broker ends.
+const SHUT_DOWN: Duration = Duration::from_secs(5);
+
+/// How often it is asked whether they have.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Longer than any wait for a timer, which is told when there is one.
-const NEVER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 /// Serves until SIGTERM or SIGINT, and then until all that was handed over is on disk.
 pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
@@ -42,17 +49,28 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let (orders, received) = mpsc::unbounded_channel();
     spawn_local(faults::serve(faults::listen(&options.data)?, orders));
 
-    println!("ready on {address}; messages are kept in {}", options.data.display());
-    let _ = std::io::stdout().flush();
-    let result = tokio::select! {
-        () = accept(&broker, listener) => Ok(()),
-        result = write(&broker, &store) => result,
-        () = obey(&broker, received) => Ok(()),
-        () = ring(&broker) => Ok(()),
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+    let mut stdout = std::io::stdout();
+    let _ = writeln!(stdout, "ready on {address}; messages are kept in {}", options.data.display());
+    let _ = stdout.flush();
+    tokio::select! {
+        () = accept(&broker, listener) => {}
+        result = write(&broker, &store) => result?,
+        () = obey(&broker, received) => {}
+        () = ring(&broker) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let all_said_and_written = async {
+        broker.borrow_mut().say_goodbye_to_all();
+        while !broker.borrow().is_at_rest() {
+            tokio::select! {
+                changes = store.committed() => broker.borrow_mut().committed_now(changes?),
+                () = sleep(LOOK) => {}
+            }
+        }
+        Ok(())
     };
-    Ok(result?)
+    timeout(SHUT_DOWN, all_said_and_written).await.unwrap_or(Ok(()))
 }
 
 async fn accept(broker: &Rc<RefCell<Broker>>, listener: TcpListener) {
@@ -63,19 +81,17 @@ async fn accept(broker: &Rc<RefCell<Broker>>, listener: TcpListener) {
             Ok((socket, _)) => drop(spawn_local(connection::serve(broker.clone(), socket))),
             Err(error) => {
                 log::warn!("event=not_accepted error={error}");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
 /// Goes on with each batch that is on disk. A disk that fails ends the broker: nothing more could be confirmed.
-async fn write(broker: &Rc<RefCell<Broker>>, store: &Store) -> Result<(), String> {
+async fn write(broker: &Rc<RefCell<Broker>>, store: &Store) -> Result<(), StoreError> {
     loop {
-        match store.committed().await {
-            Ok(changes) => broker.borrow_mut().committed_now(changes),
-            Err(error) => return Err(format!("the store does not work any more: {error}")),
-        }
+        let changes = store.committed().await?;
+        broker.borrow_mut().committed_now(changes);
     }
 }
 

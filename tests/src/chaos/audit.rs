@@ -27,7 +27,7 @@ const LETTERS: usize = 1_000;
 /// What was found.
 pub(super) struct Audited {
     pub findings: Findings,
-    /// What the services held at rest, after all.
+    /// What the services held: memory when the last order was placed, threads and descriptors at rest.
     pub after: Figures,
     /// What fresh processes held on the same data.
     pub fresh: Figures,
@@ -46,6 +46,8 @@ pub(super) async fn run(
     has_time: bool,
 ) -> Audited {
     let begun = Instant::now();
+    // The audit reads every order, and what it reads stays in the store's cache.
+    let memory = resources::now(site);
     let mut findings = Findings::default();
     if let Err(error) = site.until_ready().await {
         findings.wrong.add(1, || error);
@@ -64,10 +66,13 @@ pub(super) async fn run(
     }
     let took = begun.elapsed();
 
-    let after = match has_time {
+    let mut after = match has_time {
         true => resources::at_rest(site, before).await,
         false => resources::now(site),
     };
+    for (service, held) in &mut after {
+        held.resident_kib = memory.get(service).map_or(held.resident_kib, |memory| memory.resident_kib);
+    }
     let fresh = start_afresh(site, &mut findings).await;
     if has_time {
         resources::compare(before, &after, &fresh, &mut findings);

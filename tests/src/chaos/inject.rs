@@ -34,7 +34,7 @@ pub(super) struct Struck {
 }
 
 /// Injects everything. A group begins when its time has come and the one before is recovered from.
-pub(super) async fn run(plan: &Plan, site: &Site, probe: &mut Probe, say: impl Fn(String)) -> Vec<Struck> {
+pub(super) async fn run(plan: &Plan, site: &Site, probe: &mut Probe, say: fn(String)) -> Vec<Struck> {
     let begun = tokio::time::Instant::now();
     let mut struck = Vec::new();
     for group in plan.groups() {

@@ -157,7 +157,7 @@ async fn story(
     let shoppers = Shoppers::start(&door, habits(options.rate), &mut rng);
     let mut probe = Probe::register(shoppers.one_more(&door, &mut rng)).await.ok_or("nobody can register")?;
 
-    let struck = inject::run(plan, site, &mut probe, |line| say(line)).await;
+    let struck = inject::run(plan, site, &mut probe, say).await;
     sleep_until(begun + options.minutes).await;
     let took = begun.elapsed();
     drop(probe);

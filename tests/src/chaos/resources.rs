@@ -18,9 +18,14 @@ const REST: Duration = Duration::from_secs(100);
 /// How often one looks.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// Some connections between the processes never rest, because somebody asks every second whether the other is ready, and which
+/// and how many these are changes. A leak at every fault would be larger after some minutes.
+const PROBED: u64 = 8;
+
 /// How much more memory a process may hold than a fresh one on the same data: the pages of the store that it keeps (64 MiB),
-/// and what the allocator does not give back.
-const MORE_KIB: u64 = 96 * 1024;
+/// and as much again for what is written at the moment and what the allocator does not give back. It is reached after some
+/// 60,000 orders and stays so.
+const MORE_KIB: u64 = 128 * 1024;
 
 /// What a process holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -62,14 +67,14 @@ pub(super) fn now(site: &Site) -> Figures {
     running.filter_map(|child| Some((child.service(), Held::by(child.pid())?))).collect()
 }
 
-/// What the services hold when they are at rest: threads and descriptors no more than `before`, or whatever it is after 100 s.
+/// What the services hold when they are at rest: threads and descriptors as `before`, or whatever it is after 100 s.
 pub(super) async fn at_rest(site: &Site, before: &Figures) -> Figures {
     let begun = Instant::now();
     loop {
         let now = now(site);
         let is_at_rest = Service::ALL.iter().all(|service| match (now.get(service), before.get(service)) {
             (Some(now), Some(before)) => {
-                now.threads <= before.threads && now.descriptors <= before.descriptors
+                now.threads <= before.threads && now.descriptors <= before.descriptors + PROBED
             }
             _ => false,
         });
@@ -91,7 +96,7 @@ pub(super) fn compare(before: &Figures, after: &Figures, fresh: &Figures, findin
                 .wrong
                 .add(1, || format!("{service} has {} threads instead of {}", after.threads, before.threads));
         }
-        if after.descriptors > before.descriptors.max(fresh.descriptors) {
+        if after.descriptors > before.descriptors.max(fresh.descriptors) + PROBED {
             findings.wrong.add(1, || {
                 format!("{service} has {} descriptors instead of {}", after.descriptors, before.descriptors)
             });
@@ -120,11 +125,12 @@ mod tests {
     }
 
     #[test]
-    fn one_thread_or_descriptor_more_is_found_in_each_service() {
+    fn a_thread_more_is_found_in_each_service_and_so_are_descriptors() {
         assert_eq!(found(all(50_000, 8, 30)), 0);
         assert_eq!(found(all(50_000, 7, 20)), 0);
         assert_eq!(found(all(50_000, 9, 30)), 3);
-        assert_eq!(found(all(50_000, 8, 31)), 3);
+        assert_eq!(found(all(50_000, 8, 30 + PROBED)), 0);
+        assert_eq!(found(all(50_000, 8, 31 + PROBED)), 3);
     }
 
     #[test]

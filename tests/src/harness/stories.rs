@@ -117,7 +117,8 @@ pub struct Stories {
 /// Each has a thread of its own, which bears its name, and a runtime on that thread. Where a broker is missing, its trials
 /// are listed as ignored, and one line on standard error says why.
 pub fn run(stories: Stories) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert_with(at_once);
     let is_given = env::var_os(GIVEN).is_some();
     use_binary(Path::new(stories.warren));
 
@@ -139,6 +140,11 @@ pub fn run(stories: Stories) -> ExitCode {
         })
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// How many stories are told at a time: one more than there are cores, because most of them mostly wait.
+fn at_once() -> usize {
+    thread::available_parallelism().map_or(2, |cores| cores.get() + 1)
 }
 
 /// Says on which brokers the stories that the filter lets through are told, and why on one they are not. Returns those

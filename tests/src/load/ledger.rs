@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn an_order_that_is_cancelled_does_not_count() {
-        let mut ledger = Ledger::default();
-        ledger.users = ["a", "b", "c"].map(|user| (user.to_owned(), String::new())).into();
+        let users = ["a", "b", "c"].map(|user| (user.to_owned(), String::new())).into();
+        let mut ledger = Ledger { users, ..Ledger::default() };
         for (order, user) in [("1", "a"), ("2", "a"), ("3", "b")] {
             ledger.accepted(order.to_owned(), user.to_owned(), Instant::now());
         }

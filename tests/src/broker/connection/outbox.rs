@@ -85,6 +85,11 @@ impl Outbox {
         self.is_full.get()
     }
 
+    /// Whether it has nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.borrow().is_empty()
+    }
+
     /// Returns when there is room after it was full.
     pub async fn drained(&self) {
         self.drained.notified().await;
