@@ -34,6 +34,12 @@ mod a_library;
 
 mod faults;
 
+mod kill_9;
+
+mod memory;
+
+mod hostile;
+
 fn main() -> ExitCode {
     warren::harness::run(warren::stories_of![
         connections,
@@ -50,5 +56,8 @@ fn main() -> ExitCode {
         warrens_own,
         a_library,
         faults,
+        kill_9,
+        memory,
+        hostile,
     ])
 }

@@ -26,10 +26,23 @@ async fn scene() -> (Own, Channel, Channel) {
     (own, publisher, other)
 }
 
+fn number(confirm: &Confirm) -> u64 {
+    let (Confirm::Ack { tag, .. } | Confirm::Nack { tag, .. }) = confirm;
+    *tag
+}
+
+/// The answers to the first messages, one for each, however few words they came in.
 async fn confirms(publisher: &Channel, count: usize) -> Vec<Confirm> {
     let mut confirms = Vec::new();
     while confirms.len() < count {
-        confirms.push(publisher.confirm().await.done());
+        match publisher.confirm().await.done() {
+            Confirm::Ack { tag: last, multiple: true } => {
+                let before: Vec<u64> = confirms.iter().map(number).collect();
+                let is_new = |tag: &u64| !before.contains(tag);
+                confirms.extend((1..=last).filter(is_new).map(ack));
+            }
+            confirm => confirms.push(confirm),
+        }
     }
     confirms
 }

@@ -210,6 +210,14 @@ impl Connection {
         wire.inboxes.get(&channel).is_some_and(|inbox| !inbox.is_empty())
     }
 
+    /// Whether the broker has sent a heartbeat so far.
+    pub async fn has_beaten(&self) -> bool {
+        let mut wire = self.0.lock().await;
+        let _ = timeout(MOMENT, wire.read()).await;
+        assert_eq!(wire.closed, None);
+        wire.heartbeats > 0
+    }
+
     /// Reads until the broker hangs up, and returns it all.
     pub async fn all_bytes(&self) -> Vec<u8> {
         let mut wire = self.0.lock().await;

@@ -103,6 +103,21 @@ impl Own {
         self.of_process("VmRSS:")
     }
 
+    /// How many hundredths of a second the process has worked.
+    pub fn processor_time(&self) -> u64 {
+        let pid = self.node().pid().expect("it runs");
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        // The name, in parentheses, is followed by the state and ten figures before the two of time.
+        let figures = stat.rsplit(')').next().expect("it has a name").split_whitespace().skip(11).take(2);
+        figures.map(|figure| figure.parse::<u64>().expect("it is a number")).sum()
+    }
+
+    /// How many files and sockets the process has open.
+    pub fn descriptors(&self) -> usize {
+        let pid = self.node().pid().expect("it runs");
+        std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count()
+    }
+
     /// A figure from `/proc/…/status`.
     pub fn of_process(&self, field: &str) -> u64 {
         let pid = self.node().pid().expect("it runs");

@@ -1,6 +1,6 @@
 //! From a consumer back to its queue: acknowledged, refused, or put back.
 
-use super::channel::Unacked;
+use super::channel::{Seat, Unacked};
 use super::connection::ConnectionId;
 use super::core::Broker;
 use super::death::Reason;
@@ -23,21 +23,24 @@ impl Broker {
     pub(super) fn acknowledge(
         &mut self,
         id: ConnectionId,
-        channel: u16,
+        channel_id: u16,
         (tag, multiple): (u64, bool),
         verdict: Verdict,
     ) -> Result<(), Refusal> {
-        let Some(channel) = self.channel_mut(id, channel) else { return Ok(()) };
+        let Some(channel) = self.channel_mut(id, channel_id) else { return Ok(()) };
+        let seat = Seat { connection: id, channel: channel_id, opened: channel.opened };
         let Some(settled) = channel.acknowledge(tag, multiple) else {
             return Err(Refusal::unknown_delivery_tag(tag));
         };
         let consumed_from: Vec<QueueId> = channel.consumers.values().map(|consumer| consumer.queue).collect();
+        if !self.rules.is_empty() {
+            let queues = settled.first().and_then(|first| self.queues.get(&first.queue));
+            let queue = queues.map(|queue| queue.name.clone()).unwrap_or_default();
+            self.journal.then().acknowledged.push((seat, queue));
+        }
         settled.into_iter().for_each(|unacked| self.settle_delivery(&unacked, verdict));
         // A shared limit may have held back consumers of any queue.
         consumed_from.into_iter().for_each(|queue| self.touch(queue));
-        if !self.rules.is_empty() {
-            self.journal.then().acknowledged.push(id);
-        }
         Ok(())
     }
 
@@ -79,6 +82,16 @@ impl Broker {
         }
         for unacked in channel.unacked.into_values() {
             self.settle_delivery(&unacked, Verdict::Requeue);
+        }
+        channel.late.into_values().for_each(|late| self.give_back(&late));
+    }
+
+    /// Puts back what was taken for a consumer and never delivered, as it was.
+    pub(super) fn give_back(&mut self, late: &Unacked) {
+        let Some(queue) = self.queues.get_mut(&late.queue) else { return };
+        if let Some(entry) = queue.backlog.settle(late.position) {
+            queue.backlog.put_back(entry);
+            self.touch(late.queue);
         }
     }
 }

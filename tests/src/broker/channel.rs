@@ -3,11 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use super::connection::ConnectionId;
+use super::journal::Pending;
 use super::store::{Position, QueueId};
+
+/// Names an open channel: one that is opened again after it was closed is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Seat {
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// Its number there.
+    pub channel: u16,
+    /// When it was opened, by a count of all that were.
+    pub opened: u64,
+}
 
 /// One channel of a connection.
 #[derive(Debug, Default)]
 pub struct Channel {
+    /// When it was opened, by a count of all that were.
+    pub opened: u64,
     /// What the broker told it that it is closed for; then only its answer counts.
     pub is_closing: bool,
     /// How many deliveries each consumer that is to come may have unacknowledged; zero is any number.
@@ -18,8 +33,10 @@ pub struct Channel {
     pub consumers: BTreeMap<Rc<str>, Consumer>,
     /// What was delivered and is not acknowledged, by delivery tag.
     pub unacked: BTreeMap<u64, Unacked>,
-    /// How many deliveries of consumers are among them.
+    /// How many deliveries of consumers are among them, or are late.
     pub consumed: usize,
+    /// Deliveries that a tester makes late.
+    pub late: BTreeMap<u64, Unacked>,
     /// The last delivery tag.
     pub last_tag: u64,
     /// The queue that was declared last, which the client means where it names none.
@@ -78,8 +95,19 @@ pub struct Confirms {
     pub last: u64,
     /// Those without an answer.
     pub outstanding: BTreeSet<u64>,
-    /// A tester wants so many more before they are answered in reverse.
-    pub reorder: Option<(usize, Vec<u64>)>,
+    /// A tester wants some to be sent in reverse.
+    pub collection: Option<Collection>,
+}
+
+/// Confirms that are collected, to be sent with the last one first.
+#[derive(Debug)]
+pub struct Collection {
+    /// Tells it from those before and after it.
+    pub id: u64,
+    /// How many there shall be.
+    pub count: usize,
+    /// Those that are there.
+    pub confirms: Vec<Pending>,
 }
 
 impl Channel {
@@ -101,15 +129,36 @@ impl Channel {
     ) -> u64 {
         self.last_tag += 1;
         if !no_ack {
-            if let Some(tag) = consumer {
-                self.consumed += 1;
-                if let Some(consumer) = self.consumers.get_mut(tag) {
-                    consumer.unacked = consumer.unacked.saturating_add(1);
-                }
-            }
-            self.unacked.insert(self.last_tag, Unacked { queue, position, consumer: consumer.cloned() });
+            let delivery = Unacked { queue, position, consumer: consumer.cloned() };
+            self.count(&delivery, 1);
+            self.unacked.insert(self.last_tag, delivery);
         }
         self.last_tag
+    }
+
+    /// Counts a delivery that is still to come, under this number.
+    pub fn deliver_late(&mut self, number: u64, late: Unacked) {
+        self.count(&late, 1);
+        self.late.insert(number, late);
+    }
+
+    /// The time of a late delivery has come; `None` where it is not expected any more.
+    pub fn take_late(&mut self, number: u64) -> Option<Unacked> {
+        let late = self.late.remove(&number)?;
+        self.count(&late, -1);
+        Some(late)
+    }
+
+    /// Counts deliveries to a consumer that are not acknowledged.
+    fn count(&mut self, delivery: &Unacked, change: i16) {
+        let Some(tag) = &delivery.consumer else { return };
+        self.consumed = self.consumed.saturating_add_signed(change.into());
+        // Another consumer may have the name by now.
+        if self.consumers.get_key_value(tag).is_some_and(|(known, _)| Rc::ptr_eq(known, tag))
+            && let Some(consumer) = self.consumers.get_mut(tag)
+        {
+            consumer.unacked = consumer.unacked.saturating_add_signed(change);
+        }
     }
 
     /// Takes what an acknowledgement is about: one delivery, or all up to it; zero with `multiple` is all.
@@ -127,13 +176,7 @@ impl Channel {
                 std::mem::replace(&mut self.unacked, later).into_values().collect()
             }
         };
-        for Unacked { consumer, .. } in &settled {
-            let Some(tag) = consumer else { continue };
-            self.consumed -= 1;
-            if let Some(consumer) = self.consumers.get_mut(tag) {
-                consumer.unacked = consumer.unacked.saturating_sub(1);
-            }
-        }
+        settled.iter().for_each(|delivery| self.count(delivery, -1));
         Some(settled)
     }
 }

@@ -12,11 +12,13 @@ use amq_protocol::protocol::{AMQPClass, connection};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::channel::Seat;
 use super::connection::{Agreement, Connection, ConnectionId, Link, short};
 use super::death::Reason;
 use super::exchange::Exchanges;
-use super::faults::{Effect, Moment, Occasion, Rules};
+use super::faults::Rules;
 use super::journal::Journal;
+use super::orders::Silence;
 use super::queue::{Entry, Queue, Subscriber};
 use super::refusal::Refusal;
 use super::store::{Change, QueueId};
@@ -67,11 +69,15 @@ pub struct Broker {
     pub refusing: Option<Option<Instant>>,
     /// Whether a tester wants publishers to be blocked.
     pub is_blocked: bool,
-    /// Clients who shall be silent as soon as they are connected, by a part of their name.
-    pub silencing: Option<(Option<String>, Option<Instant>)>,
+    /// Whom the broker shall neither hear nor answer.
+    pub silences: Vec<Silence>,
+    /// Told when a silence is over.
+    pub spoken: Rc<Notify>,
     pub(super) journal: Journal,
     pub(super) next_queue: QueueId,
     pub(super) next_connection: ConnectionId,
+    /// How many channels were opened, and late deliveries and collections of confirms begun.
+    count: u64,
     /// Messages that are to go to a dead-letter exchange.
     pub(super) burials: VecDeque<(QueueId, Entry, Reason)>,
     /// Queues that may have something to deliver.
@@ -79,8 +85,6 @@ pub struct Broker {
     /// How many bytes of messages may wait or be unacknowledged in all queues together.
     most_bytes: u64,
     pub(super) now_ms: u64,
-    /// A tester wants the next delivery to be made twice.
-    pub(super) deliver_twice: bool,
     /// Itself, for what it does later.
     pub(super) this: Weak<RefCell<Broker>>,
     /// Told when a timer may have to ring earlier.
@@ -97,15 +101,16 @@ impl Broker {
             rules: Rules::new(),
             refusing: None,
             is_blocked: false,
-            silencing: None,
+            silences: Vec::new(),
+            spoken: Rc::default(),
             journal,
             next_queue: 1,
             next_connection: 1,
+            count: 0,
             burials: VecDeque::new(),
             dirty: Vec::new(),
             most_bytes,
             now_ms: unix_ms(),
-            deliver_twice: false,
             this: Weak::new(),
             timers: Rc::default(),
         }
@@ -115,11 +120,7 @@ impl Broker {
     pub fn connect(&mut self, agreement: Agreement, link: Rc<Link>) -> ConnectionId {
         let id = self.next_connection;
         self.next_connection += 1;
-        if let Some((name, _)) = &self.silencing
-            && name.as_ref().is_none_or(|name| agreement.name.contains(name))
-        {
-            link.silence(true);
-        }
+        link.silence_by_order(self.is_silenced(&agreement.name));
         self.connections.insert(id, Connection::new(agreement, link));
         id
     }
@@ -127,6 +128,12 @@ impl Broker {
     /// A client is gone: what it did not acknowledge waits again, and what was its own is no more. Does nothing the
     /// second time.
     pub fn disconnect(&mut self, id: ConnectionId) {
+        self.leave(id);
+        self.settle();
+    }
+
+    /// The same in the midst of something that settles later. What was said to the client before goes out.
+    pub(super) fn leave(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else { return };
         connection.link.end();
         let mut channels: Vec<u16> = connection.channels.keys().copied().collect();
@@ -134,7 +141,6 @@ impl Broker {
         channels.into_iter().for_each(|channel| self.leave_channel(id, channel));
         let Some(connection) = self.connections.remove(&id) else { return };
         connection.queues.into_iter().for_each(|queue| self.delete_queue(queue));
-        self.settle();
     }
 
     /// Tells every client that the broker ends.
@@ -157,7 +163,19 @@ impl Broker {
         if let Some(connection) = self.connections.get(&id) {
             connection.link.cut();
         }
-        self.disconnect(id);
+        self.leave(id);
+    }
+
+    /// A number that was never given before.
+    pub(super) fn number(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
+    /// The channel that sits there, if it is still the same one and open.
+    pub(super) fn seated(&mut self, seat: Seat) -> Option<&mut super::channel::Channel> {
+        let channel = self.channel_mut(seat.connection, seat.channel)?;
+        (channel.opened == seat.opened && !channel.is_closing).then_some(channel)
     }
 
     /// The longest frame of a connection.
@@ -184,6 +202,7 @@ impl Broker {
     pub fn say_deferred(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id)
             && let Some((channel, method)) = connection.deferred.take()
+            && connection.channels.get(&channel).is_some_and(|channel| !channel.is_closing)
         {
             connection.say(channel, method);
         }
@@ -204,13 +223,17 @@ impl Broker {
         }
     }
 
+    /// Hands over what is not on its way to the disk yet: the broker ends.
+    pub fn finish(&mut self) {
+        self.settle();
+        self.journal.finish();
+    }
+
     /// Brings messages to consumers, dead letters to their exchanges, and what has changed to the disk.
     pub fn settle(&mut self) {
         self.now_ms = unix_ms();
         loop {
-            while let Some((queue, entry, reason)) = self.burials.pop_front() {
-                self.bury(queue, entry, reason);
-            }
+            self.bury_all();
             let mut dirty = std::mem::take(&mut self.dirty);
             if dirty.is_empty() {
                 break;
@@ -240,8 +263,8 @@ impl Broker {
         let consequences = self.journal.written();
         self.journal.write();
         self.confirm_written(consequences.confirms);
-        for id in consequences.acknowledged {
-            self.after(Moment::AckStored, id);
+        for (seat, queue) in consequences.acknowledged {
+            self.after_acknowledgement(seat, &queue);
         }
         self.settle();
     }
@@ -289,41 +312,10 @@ impl Broker {
         }
     }
 
-    /// What a tester wants to happen now, where nothing more is known of the occasion than the connection.
-    pub(super) fn meet(&mut self, moment: Moment, id: ConnectionId) -> Option<Effect> {
-        self.meet_with(
-            id,
-            Occasion { moment, connection: "", queue: "", exchange: "", routing_key: "", method: "" },
-        )
-    }
-
-    /// What a tester wants to happen on this occasion.
-    pub(super) fn meet_with(&mut self, id: ConnectionId, occasion: Occasion<'_>) -> Option<Effect> {
-        if self.rules.is_empty() {
-            return None;
-        }
-        let name = self.connections.get(&id).map(|connection| connection.name.clone());
-        self.rules.meet(&Occasion { connection: name.as_deref().unwrap_or_default(), ..occasion })
-    }
-
-    /// Has the effect of a rule at a moment after which nothing can be changed any more.
-    pub(super) fn after(&mut self, moment: Moment, id: ConnectionId) {
-        let effect = self.meet(moment, id);
-        self.finish(effect, id);
-    }
-
-    /// Has an effect once what the connection was told has left.
-    pub(super) fn finish(&mut self, effect: Option<Effect>, id: ConnectionId) {
-        let Some(connection) = self.connections.get(&id) else { return };
-        match effect {
-            Some(Effect::Drop) => {
-                connection.link.end();
-            }
-            Some(Effect::Hold) => connection.link.hold_once_said(),
-            Some(Effect::Silence) => connection.link.silence_once_said(),
-            Some(Effect::Crash) => connection.link.outbox.then(super::connection::Then::Crash),
-            _ => {}
-        }
+    /// Takes one consumer from its queue, which goes with its last one where it was declared so.
+    pub(super) fn cancel_one(&mut self, queue: QueueId, subscriber: &Subscriber) {
+        self.cancel(subscriber);
+        self.unsubscribe(queue, subscriber.connection, subscriber.channel, &subscriber.tag);
     }
 
     /// Takes a consumer's queue away from it, and tells it.

@@ -1,25 +1,22 @@
 //! From a queue to its consumers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use amq_protocol::protocol::{AMQPClass, basic};
-use tokio::time::Instant;
 
 use super::Message;
-use super::connection::{Connection, ConnectionId, short};
+use super::connection::{Connection, short};
 use super::core::Broker;
 use super::death::{Reason, with_delivery_count};
-use super::faults::{Effect, Moment, Occasion};
+use super::misdeliver::Delivering;
 use super::queue::{Entry, Queue, Subscriber};
-use super::refusal::Refusal;
 use super::store::{Change, QueueId};
 
 /// How many messages are loaded at once.
 const LOAD: usize = 64;
 
-/// How long deliveries wait until there are enough of them to change their order.
-const SHUFFLE: Duration = Duration::from_millis(500);
+/// No more are loaded at once than one that is larger, or all that fit into so many bytes.
+const LOAD_BYTES: usize = 256 * 1024;
 
 impl Broker {
     /// Delivers what the consumers of a queue have room for, in turns.
@@ -28,22 +25,31 @@ impl Broker {
         let before = self.now_ms.saturating_sub(1);
         self.expire(id, before);
         while let Some(subscriber) = self.next_subscriber(id) {
-            if !self.rules.is_empty() && !self.allow_delivery(id, &subscriber) {
+            let delivering = self.before_delivery(id, &subscriber);
+            if delivering == Delivering::Not {
                 continue;
             }
-            match self.take_head(id, &subscriber) {
-                Some((entry, message)) => self.deliver(id, &subscriber, &entry, &message),
-                None => break,
-            }
+            let Some(message) = self.load_head(id) else { break };
+            self.deliver_head(id, &subscriber, &message, delivering);
             self.expire(id, before);
         }
         self.expire(id, self.now_ms);
+        self.forget_old_wish(id);
+    }
+
+    /// Where nobody has taken what was collected in time, it goes on as it is.
+    fn forget_old_wish(&mut self, id: QueueId) {
+        if let Some(queue) = self.queues.get_mut(&id)
+            && queue.shuffle.is_some_and(|(_, until)| until <= tokio::time::Instant::now())
+        {
+            queue.shuffle = None;
+        }
     }
 
     /// The next consumer who has room, where there is something to deliver.
     fn next_subscriber(&mut self, id: QueueId) -> Option<Subscriber> {
         let queue = self.queues.get_mut(&id)?;
-        if queue.backlog.is_empty() || is_shuffling(queue) {
+        if queue.backlog.is_empty() || queue.is_collecting() {
             return None;
         }
         for _ in 0..queue.subscribers.len() {
@@ -56,15 +62,30 @@ impl Broker {
         None
     }
 
-    /// Takes the next message for a consumer, who will acknowledge it, or not.
-    fn take_head(&mut self, id: QueueId, subscriber: &Subscriber) -> Option<(Entry, Arc<Message>)> {
-        let no_ack = self.consumer_of(subscriber)?.no_ack;
-        self.shuffle(id);
-        let message = self.load_head(id)?;
-        let queue = self.queues.get_mut(&id)?;
-        let entry = if no_ack { queue.backlog.remove_head()? } else { queue.backlog.deliver_head()? };
+    /// Takes the next message for a consumer, who will acknowledge it, or not, and sends it now or later.
+    fn deliver_head(
+        &mut self,
+        id: QueueId,
+        subscriber: &Subscriber,
+        message: &Message,
+        delivering: Delivering,
+    ) {
+        let Some(no_ack) = self.consumer_of(subscriber).map(|consumer| consumer.no_ack) else { return };
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        if let Delivering::Later(delay) = delivering {
+            if let Some(entry) = queue.backlog.deliver_head() {
+                self.deliver_later(id, subscriber, entry.position, delay);
+            }
+            return;
+        }
+        let taken = if no_ack { queue.backlog.remove_head() } else { queue.backlog.deliver_head() };
+        let Some(entry) = taken else { return };
         self.note_delivery(id, &entry, no_ack);
-        Some((entry, message))
+        let times = if delivering == Delivering::Twice { 2 } else { 1 };
+        for _ in 0..times {
+            self.deliver(id, subscriber, &entry, message);
+        }
+        self.after_delivery(id, subscriber, message);
     }
 
     /// Takes a message for `basic.get`.
@@ -78,7 +99,7 @@ impl Broker {
     }
 
     /// The disk is to know what was delivered: whatever comes again after the broker's end may have been seen before.
-    fn note_delivery(&mut self, id: QueueId, entry: &Entry, no_ack: bool) {
+    pub(super) fn note_delivery(&mut self, id: QueueId, entry: &Entry, no_ack: bool) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
         if !entry.content.is_stored() {
             return;
@@ -99,7 +120,7 @@ impl Broker {
             return Some(message.clone());
         }
         let position = head.position;
-        match self.journal.store().load(id, position, LOAD) {
+        match self.journal.store().load(id, position, LOAD, LOAD_BYTES) {
             Ok(messages) => queue.backlog.loaded(messages),
             Err(error) => {
                 log::error!("event=not_loaded queue={:?} position={position} error={error}", queue.name);
@@ -108,17 +129,7 @@ impl Broker {
         queue.backlog.head()?.content.message().cloned()
     }
 
-    fn deliver(&mut self, id: QueueId, subscriber: &Subscriber, entry: &Entry, message: &Message) {
-        let times = if std::mem::take(&mut self.deliver_twice) { 2 } else { 1 };
-        for _ in 0..times {
-            self.deliver_once(id, subscriber, entry, message);
-        }
-        if !self.rules.is_empty() {
-            self.after_delivery(id, subscriber, message);
-        }
-    }
-
-    fn deliver_once(&mut self, id: QueueId, subscriber: &Subscriber, entry: &Entry, message: &Message) {
+    pub(super) fn deliver(&mut self, id: QueueId, subscriber: &Subscriber, entry: &Entry, message: &Message) {
         let Some(queue) = self.queues.get(&id) else { return };
         let Some(connection) = self.connections.get_mut(&subscriber.connection) else { return };
         let Some(channel) = connection.channels.get_mut(&subscriber.channel) else { return };
@@ -134,95 +145,9 @@ impl Broker {
         say_content(connection, subscriber.channel, method, message, queue, entry);
     }
 
-    /// Whether a delivery may go on, after what a tester wants to happen before it.
-    fn allow_delivery(&mut self, id: QueueId, subscriber: &Subscriber) -> bool {
-        let Some(message) = self.load_head(id) else { return true };
-        match self.meet_delivery(Moment::BeforeDelivery, id, subscriber.connection, &message) {
-            None => return true,
-            Some(Effect::Twice) => {
-                self.deliver_twice = true;
-                return true;
-            }
-            Some(Effect::Drop) => self.cut(subscriber.connection),
-            Some(Effect::Crash) => super::connection::crash(),
-            Some(Effect::Hold) => self.on_link(subscriber.connection, |link| link.hold(true)),
-            Some(Effect::Silence) => self.on_link(subscriber.connection, |link| link.silence(true)),
-            Some(Effect::Reorder { count }) => {
-                if let Some(queue) = self.queues.get_mut(&id) {
-                    queue.shuffle = Some((count as usize, Instant::now() + SHUFFLE));
-                    self.timers.notify_one();
-                }
-            }
-            Some(Effect::Cancel) => {
-                self.cancel(subscriber);
-                if let Some(queue) = self.queues.get_mut(&id) {
-                    queue.unsubscribe(subscriber);
-                }
-            }
-            Some(Effect::CloseChannel { code, text }) => {
-                self.close_channel(
-                    subscriber.connection,
-                    subscriber.channel,
-                    (0, 0),
-                    &Refusal::ordered(code, text),
-                );
-            }
-            Some(_) => return true,
-        }
-        false
-    }
-
-    fn after_delivery(&mut self, id: QueueId, subscriber: &Subscriber, message: &Message) {
-        let effect = self.meet_delivery(Moment::DeliverySent, id, subscriber.connection, message);
-        if let Some(Effect::CloseChannel { code, text }) = effect {
-            self.close_channel(
-                subscriber.connection,
-                subscriber.channel,
-                (0, 0),
-                &Refusal::ordered(code, text),
-            );
-        } else {
-            self.finish(effect, subscriber.connection);
-        }
-    }
-
-    fn meet_delivery(
-        &mut self,
-        moment: Moment,
-        id: QueueId,
-        connection: ConnectionId,
-        message: &Message,
-    ) -> Option<Effect> {
-        let queue = self.queues.get(&id)?.name.clone();
-        let occasion = Occasion {
-            moment,
-            connection: "",
-            queue: &queue,
-            exchange: message.exchange(),
-            routing_key: message.routing_key(),
-            method: "basic.deliver",
-        };
-        self.meet_with(connection, occasion)
-    }
-
-    /// Turns the order of the first messages round, where a tester wants it.
-    fn shuffle(&mut self, id: QueueId) {
-        if let Some(queue) = self.queues.get_mut(&id)
-            && let Some((count, _)) = queue.shuffle.take()
-        {
-            queue.backlog.reverse_first(count);
-        }
-    }
-
-    fn consumer_of(&self, subscriber: &Subscriber) -> Option<&super::channel::Consumer> {
+    pub(super) fn consumer_of(&self, subscriber: &Subscriber) -> Option<&super::channel::Consumer> {
         let connection = self.connections.get(&subscriber.connection)?;
         connection.channels.get(&subscriber.channel)?.consumers.get(&subscriber.tag)
-    }
-
-    pub(super) fn on_link(&self, id: ConnectionId, act: impl FnOnce(&super::connection::Link)) {
-        if let Some(connection) = self.connections.get(&id) {
-            act(&connection.link);
-        }
     }
 
     /// Takes away what has waited too long at the head.
@@ -265,9 +190,4 @@ fn has_room(connection: Option<&Connection>, subscriber: &Subscriber) -> bool {
     channel.is_some_and(|channel| {
         channel.consumers.get(&subscriber.tag).is_some_and(|consumer| channel.may_deliver(consumer))
     })
-}
-
-/// Whether deliveries wait until there are enough to change their order, or until it takes too long.
-fn is_shuffling(queue: &Queue) -> bool {
-    queue.shuffle.is_some_and(|(count, until)| queue.backlog.len() < count && Instant::now() < until)
 }

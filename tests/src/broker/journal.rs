@@ -6,18 +6,19 @@ use std::rc::Rc;
 
 use tokio::sync::watch;
 
-use super::connection::ConnectionId;
+use super::channel::Seat;
 use super::store::{Change, Store};
 
-/// A publisher that waits for a confirm.
+/// What a change costs in memory beside its message, about.
+const CHANGE: usize = 256;
+
+/// A published message whose publisher waits for a confirm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// Its connection.
-    pub connection: ConnectionId,
-    /// Its channel there.
-    pub channel: u16,
-    /// The number of the message on the channel.
-    pub number: u64,
+    /// The channel that it came over.
+    pub seat: Seat,
+    /// Its number there, where the channel has confirms.
+    pub number: Option<u64>,
     /// Where it was published to, for the rules of a tester.
     pub exchange: Box<str>,
     /// By which key.
@@ -29,8 +30,14 @@ pub struct Pending {
 pub struct Consequences {
     /// Confirms to be sent.
     pub confirms: Vec<Pending>,
-    /// Connections whose acknowledgements are on disk; only kept while there are rules.
-    pub acknowledged: Vec<ConnectionId>,
+    /// Channels whose acknowledgements are on disk, and the queues that they are about; only kept while there are rules.
+    pub acknowledged: Vec<(Seat, Rc<str>)>,
+}
+
+impl Consequences {
+    fn is_empty(&self) -> bool {
+        self.confirms.is_empty() && self.acknowledged.is_empty()
+    }
 }
 
 /// The batch that is collected, and the one that is written.
@@ -60,6 +67,7 @@ impl Journal {
 
     /// Adds a change to the batch that is collected.
     pub fn add(&mut self, change: Change) {
+        self.bytes += CHANGE;
         if let Change::Insert { message, .. } = &change {
             self.bytes += message.size();
         }
@@ -76,7 +84,7 @@ impl Journal {
         if self.batch.is_empty() { self.number - 1 } else { self.number }
     }
 
-    /// How many bytes of messages are in memory because they are not on disk.
+    /// About how many bytes are in memory because they are not on disk.
     pub fn unwritten_bytes(&self) -> usize {
         self.bytes + self.written.as_ref().map_or(0, |(_, bytes)| *bytes)
     }
@@ -88,9 +96,19 @@ impl Journal {
 
     /// Hands the batch over, where none is being written and there is something to do.
     pub fn write(&mut self) {
-        if self.written.is_some() || self.batch.is_empty() {
-            return;
+        if self.written.is_none() && !(self.batch.is_empty() && self.consequences.is_empty()) {
+            self.hand_over();
         }
+    }
+
+    /// Hands the last batch over, though the one before may still be written.
+    pub fn finish(&mut self) {
+        if !self.batch.is_empty() {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
         self.store.write(std::mem::take(&mut self.batch));
         self.written = Some((std::mem::take(&mut self.consequences), std::mem::take(&mut self.bytes)));
         self.number += 1;

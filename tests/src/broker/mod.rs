@@ -38,6 +38,8 @@ mod publish;
 
 mod journal;
 
+mod confirm;
+
 pub mod store;
 
 mod dispatch;
@@ -54,6 +56,10 @@ pub mod faults;
 
 mod orders;
 
+mod effects;
+
+mod misdeliver;
+
 mod process;
 pub use process::{EmbeddedError, EmbeddedNode};
 
@@ -62,9 +68,19 @@ use std::process::ExitCode;
 use tokio::runtime;
 use tokio::task::LocalSet;
 
+/// A panic in one task would leave the others with half a change. Ends the process instead: what was confirmed is on disk.
+fn end_with_a_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
+}
+
 /// Runs the broker until SIGINT or SIGTERM; exits with 0 when all that it took is on disk.
 pub fn main(options: &Options) -> ExitCode {
     common::telemetry::log::init("broker");
+    end_with_a_panic();
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime
         .map_err(Box::from)

@@ -10,6 +10,21 @@ use super::core::Broker;
 use super::faults::{Answer, Order, Selection};
 use super::refusal::Refusal;
 
+/// Whom the broker neither hears nor answers, and how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// By a part of their name; all where it is not said.
+    pub name: Option<String>,
+    /// For ever where it is not said.
+    pub until: Option<Instant>,
+}
+
+impl Silence {
+    fn is_for(&self, connection: &str) -> bool {
+        self.name.as_ref().is_none_or(|name| connection.contains(name.as_str()))
+    }
+}
+
 impl Broker {
     /// Carries out an order.
     pub fn obey(&mut self, order: Order) -> Answer {
@@ -20,12 +35,15 @@ impl Broker {
             Order::Refuse { for_ms } => self.refusing = Some(until(for_ms)),
             Order::Accept => self.refusing = None,
             Order::Silence { connections, for_ms } => {
-                for id in self.selected(&connections) {
-                    self.on_link(id, |link| link.silence(true));
-                }
-                self.silencing = Some((connections.name, until(for_ms)));
+                self.silences.retain(|silence| silence.name != connections.name);
+                self.silences.push(Silence { name: connections.name, until: until(for_ms) });
+                self.heed_silences();
             }
-            Order::Speak => self.speak(),
+            Order::Speak => {
+                self.connections.values().for_each(|connection| connection.link.silence(false));
+                self.silences.clear();
+                self.heed_silences();
+            }
             Order::Block => self.is_blocked = true,
             Order::Unblock => {
                 self.is_blocked = false;
@@ -34,16 +52,20 @@ impl Broker {
                 }
             }
             Order::CancelConsumers { queue } => {
-                let queues = self.queues.values_mut().filter(|found| *found.name == *queue);
-                let subscribers: Vec<_> = queues.flat_map(|queue| queue.subscribers.drain(..)).collect();
-                subscribers.iter().for_each(|subscriber| self.cancel(subscriber));
+                let queues = self.queues.values().filter(|found| *found.name == *queue);
+                let subscribers: Vec<_> = queues
+                    .flat_map(|queue| {
+                        queue.subscribers.iter().map(|subscriber| (queue.id, subscriber.clone()))
+                    })
+                    .collect();
+                subscribers.iter().for_each(|(queue, subscriber)| self.cancel_one(*queue, subscriber));
             }
             Order::CloseChannels { connections, code, text } => {
                 let refusal = Refusal::ordered(code, text);
                 for id in self.selected(&connections) {
-                    let channels =
-                        self.connections.get(&id).map(|connection| connection.channels.keys().copied());
-                    for channel in channels.into_iter().flatten().collect::<Vec<_>>() {
+                    let Some(connection) = self.connections.get(&id) else { continue };
+                    let open = connection.channels.iter().filter(|(_, channel)| !channel.is_closing);
+                    for channel in open.map(|(channel, _)| *channel).collect::<Vec<_>>() {
                         self.close_channel(id, channel, (0, 0), &refusal);
                     }
                 }
@@ -54,14 +76,10 @@ impl Broker {
             }
             Order::AddVhost { name } => self.define_vhost(&name),
             Order::Rule(rule) => return Answer::added(self.rules.add(rule)),
-            Order::ClearRules => {
-                self.rules.clear();
-                self.confirm_the_collected();
-            }
+            Order::ClearRules => self.rules.clear(),
             Order::Release => {
                 self.connections.values().for_each(|connection| connection.link.hold(false));
-                let all: Vec<_> = self.connections.keys().copied().collect();
-                all.into_iter().for_each(|id| self.resume(id));
+                self.resume_all();
             }
             Order::Status => return self.status(),
             Order::Crash => crash(),
@@ -71,10 +89,26 @@ impl Broker {
         Answer::done()
     }
 
-    /// Ends every silence.
-    pub(super) fn speak(&mut self) {
-        self.silencing = None;
-        self.connections.values().for_each(|connection| connection.link.silence(false));
+    /// Is silent to whom it shall be, and to nobody else.
+    pub(super) fn heed_silences(&mut self) {
+        for connection in self.connections.values() {
+            connection.link.silence_by_order(self.is_silenced(&connection.name));
+        }
+        self.spoken.notify_waiters();
+        self.resume_all();
+    }
+
+    /// Whether it is silent to clients of this name.
+    pub(super) fn is_silenced(&self, name: &str) -> bool {
+        self.silences.iter().any(|silence| silence.is_for(name))
+    }
+
+    /// Whether it is silent to whoever comes.
+    pub fn is_silent_to_all(&self) -> bool {
+        self.silences.iter().any(|silence| silence.name.is_none())
+    }
+
+    fn resume_all(&mut self) {
         let all: Vec<_> = self.connections.keys().copied().collect();
         all.into_iter().for_each(|id| self.resume(id));
     }
@@ -123,5 +157,5 @@ impl Broker {
 }
 
 fn until(for_ms: Option<u64>) -> Option<Instant> {
-    for_ms.map(|ms| Instant::now() + Duration::from_millis(ms))
+    for_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)))
 }

@@ -29,6 +29,7 @@ pub struct EmbeddedNode {
     folder: PathBuf,
     keep: Keep,
     vhosts: Vec<String>,
+    queue_bytes: Option<u64>,
     port: u16,
     process: Watched,
 }
@@ -53,9 +54,17 @@ impl EmbeddedNode {
             folder: fs::canonicalize(folder)?,
             keep,
             vhosts: vhosts.to_owned(),
+            queue_bytes: None,
             port: ports::free(),
             process: Watched::default(),
         })
+    }
+
+    /// Blocks publishers beyond so many bytes of messages.
+    #[must_use]
+    pub fn queue_bytes(mut self, queue_bytes: u64) -> Self {
+        self.queue_bytes = Some(queue_bytes);
+        self
     }
 
     /// Prepares a broker and starts it.
@@ -179,6 +188,8 @@ impl EmbeddedNode {
         let mut command = watched::command(&self.warren, throwaway);
         command.args(["broker", "--port", &self.port.to_string(), "--data"]).arg(&self.folder);
         command.args(self.vhosts.iter().flat_map(|vhost| ["--vhost", vhost]));
+        command
+            .args(self.queue_bytes.iter().flat_map(|bytes| ["--queue-bytes".to_owned(), bytes.to_string()]));
         command.stdout(output.try_clone()?).stderr(output);
         Ok(command)
     }

@@ -1,26 +1,26 @@
-//! From a publisher to the queues: routing, limits, confirms, and what becomes of dead letters.
+//! From a publisher to the queues: routing, limits, and what becomes of dead letters.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use amq_protocol::protocol::{AMQPClass, basic};
 use amq_protocol::types::AMQPValue;
-use tokio::task::spawn_local;
+use tokio::time::Instant;
 
 use super::arguments::Overflow;
-use super::channel::Incoming;
-use super::connection::{Connection, ConnectionId, LOGIN, crash};
+use super::channel::{Incoming, Seat};
+use super::connection::{ConnectionId, LOGIN};
 use super::core::{Broker, Step};
 use super::death::{self, Reason};
-use super::faults::{Effect, Moment, Occasion};
+use super::faults::Effect;
 use super::journal::Pending;
 use super::queue::{Content, Entry, Size};
 use super::refusal::Refusal;
 use super::store::{Change, QueueId};
 use super::{BadMessage, Message};
 
-/// How long confirms are collected to change their order.
-const REORDER: Duration = Duration::from_millis(500);
+/// How often dead letters that nobody took are offered again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What became of a message at the queues that it was routed to.
 #[derive(Debug, Default)]
@@ -49,35 +49,27 @@ impl Broker {
         check(&message)?;
 
         let targets = self.targets(id, &exchange, &routing_key)?;
-        let number = self.number_message(id, channel_id);
-        match effect {
-            Some(Effect::Nack) => {
-                self.say_nack(id, channel_id, number);
-                return Ok(Step::Next);
-            }
-            Some(Effect::Return) => {
-                self.say_return(id, channel_id, &message);
-                self.confirm(id, channel_id, number);
-                return Ok(Step::Next);
-            }
-            _ => {}
+        let Some((seat, number)) = self.number_message(id, channel_id) else { return Ok(Step::Next) };
+        let pending = Pending { seat, number, exchange, routing_key };
+        if effect == Some(Effect::Nack) {
+            self.refuse_message(&pending);
+            return Ok(Step::Next);
         }
-        if targets.is_empty() {
-            if mandatory {
+        if targets.is_empty() || effect == Some(Effect::Return) {
+            if mandatory || effect == Some(Effect::Return) {
                 self.say_return(id, channel_id, &message);
             }
-            self.confirm(id, channel_id, number);
+            self.confirm(&pending);
             return Ok(Step::Next);
         }
 
         let Enqueued { is_stored, is_refused } = self.enqueue(Arc::new(message), &targets);
         if is_refused {
-            self.say_nack(id, channel_id, number);
-        } else if let Some(number) = number.filter(|_| is_stored) {
-            let pending = Pending { connection: id, channel: channel_id, number, exchange, routing_key };
+            self.refuse_message(&pending);
+        } else if !is_stored {
+            self.confirm(&pending);
+        } else if pending.number.is_some() || !self.rules.is_empty() {
             self.journal.then().confirms.push(pending);
-        } else {
-            self.confirm(id, channel_id, number);
         }
         Ok(Step::Next)
     }
@@ -99,12 +91,15 @@ impl Broker {
         Ok(targets)
     }
 
-    fn number_message(&mut self, id: ConnectionId, channel: u16) -> Option<u64> {
-        let channel = self.connections.get_mut(&id)?.channels.get_mut(&channel)?;
-        let confirms = channel.confirms.as_mut()?;
-        confirms.last += 1;
-        confirms.outstanding.insert(confirms.last);
-        Some(confirms.last)
+    /// The channel that a message came over, and its number there, if its channel has confirms.
+    fn number_message(&mut self, connection: ConnectionId, channel_id: u16) -> Option<(Seat, Option<u64>)> {
+        let channel = self.channel_mut(connection, channel_id)?;
+        let number = channel.confirms.as_mut().map(|confirms| {
+            confirms.last += 1;
+            confirms.outstanding.insert(confirms.last);
+            confirms.last
+        });
+        Some((Seat { connection, channel: channel_id, opened: channel.opened }, number))
     }
 
     /// Brings a message to its queues.
@@ -170,10 +165,8 @@ impl Broker {
             let Some(message) = message else { return };
             let letter = death::dead_letter(&message, &name, reason, &to, SystemTime::now());
             let targets = self.dead_letter_targets(&vhost, &letter, reason);
-            if targets.is_empty() && must_arrive {
-                if let Some(queue) = self.queues.get_mut(&id) {
-                    queue.stranded.push((entry, reason));
-                }
+            if must_arrive && !self.can_arrive(&letter, &targets) {
+                self.strand(id, entry, reason);
                 return;
             }
             self.enqueue(Arc::new(letter), &targets);
@@ -181,6 +174,28 @@ impl Broker {
         if entry.content.is_stored() {
             self.journal.add(Change::Remove { queue: id, position: entry.position });
         }
+    }
+
+    /// Buries all that died so far.
+    pub(super) fn bury_all(&mut self) {
+        while let Some((queue, entry, reason)) = self.burials.pop_front() {
+            self.bury(queue, entry, reason);
+        }
+    }
+
+    /// Whether there are queues for a dead letter, and all take it.
+    fn can_arrive(&self, letter: &Message, targets: &[QueueId]) -> bool {
+        let size = Size::of(letter).body;
+        let refuses = |id: &QueueId| self.queues.get(id).is_some_and(|queue| queue.refuses(size));
+        !targets.is_empty() && !targets.iter().any(refuses)
+    }
+
+    /// Keeps a dead letter that nobody takes, to be offered again.
+    fn strand(&mut self, id: QueueId, entry: Entry, reason: Reason) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        queue.stranded.push((entry, reason));
+        queue.offer_again_at.get_or_insert_with(|| Instant::now() + AGAIN);
+        self.timers.notify_one();
     }
 
     /// The queues that a dead letter goes to; none that it would only go round and round through.
@@ -199,8 +214,8 @@ impl Broker {
     }
 
     /// Loads one message that is on disk only.
-    fn load(&self, id: QueueId, position: u64) -> Option<Arc<Message>> {
-        match self.journal.store().load(id, position, 1) {
+    pub(super) fn load(&self, id: QueueId, position: u64) -> Option<Arc<Message>> {
+        match self.journal.store().load(id, position, 1, 0) {
             Ok(messages) => {
                 messages.into_iter().next().filter(|(at, _)| *at == position).map(|(_, message)| message)
             }
@@ -211,157 +226,15 @@ impl Broker {
         }
     }
 
-    /// Tries again to bring dead letters to exchanges that led nowhere.
-    pub(super) fn bury_the_stranded(&mut self) {
+    /// Tries again to bring dead letters to exchanges that led nowhere: those whose time has come, or all.
+    pub(super) fn offer_the_stranded(&mut self, now: Option<Instant>) {
         for (id, queue) in &mut self.queues {
+            if queue.offer_again_at.is_none_or(|at| now.is_some_and(|now| now < at)) {
+                continue;
+            }
+            queue.offer_again_at = None;
             self.burials.extend(queue.stranded.drain(..).map(|(entry, reason)| (*id, entry, reason)));
         }
-    }
-
-    /// Confirms what is on disk.
-    pub(super) fn confirm_written(&mut self, written: Vec<Pending>) {
-        if self.rules.is_empty() && !self.is_reordering() {
-            for group in written
-                .chunk_by(|one, other| (one.connection, one.channel) == (other.connection, other.channel))
-            {
-                let numbers: Vec<u64> = group.iter().map(|pending| pending.number).collect();
-                self.confirm_many(group[0].connection, group[0].channel, &numbers);
-            }
-            return;
-        }
-        for Pending { connection, channel, number, exchange, routing_key } in written {
-            let occasion = Occasion {
-                moment: Moment::PublishStored,
-                connection: "",
-                queue: "",
-                exchange: &exchange,
-                routing_key: &routing_key,
-                method: "basic.publish",
-            };
-            match self.meet_with(connection, occasion) {
-                Some(Effect::Drop) => self.cut(connection),
-                Some(Effect::Crash) => crash(),
-                Some(Effect::Hold) => {
-                    self.on_link(connection, |link| link.hold(true));
-                    self.confirm(connection, channel, Some(number));
-                }
-                Some(Effect::Silence) => {
-                    self.on_link(connection, |link| link.silence(true));
-                    self.confirm(connection, channel, Some(number));
-                }
-                Some(Effect::Delay { ms }) => {
-                    self.confirm_later(connection, channel, number, Duration::from_millis(ms))
-                }
-                Some(Effect::Reorder { count }) => {
-                    self.confirm_in_reverse(connection, channel, number, Some(count as usize))
-                }
-                Some(Effect::Nack) => self.say_nack(connection, channel, Some(number)),
-                Some(Effect::CloseChannel { code, text }) => {
-                    self.close_channel(connection, channel, (0, 0), &Refusal::ordered(code, text));
-                }
-                _ => self.confirm_in_reverse(connection, channel, number, None),
-            }
-        }
-    }
-
-    fn is_reordering(&self) -> bool {
-        let channels = self.connections.values().flat_map(|connection| connection.channels.values());
-        channels.filter_map(|channel| channel.confirms.as_ref()).any(|confirms| confirms.reorder.is_some())
-    }
-
-    fn confirm_later(&mut self, id: ConnectionId, channel: u16, number: u64, delay: Duration) {
-        let Some(this) = self.this.upgrade() else { return };
-        spawn_local(async move {
-            tokio::time::sleep(delay).await;
-            let mut broker = this.borrow_mut();
-            broker.confirm(id, channel, Some(number));
-            broker.settle();
-        });
-    }
-
-    /// Fewer than were asked for are sent as well, when no more come.
-    fn confirm_the_collected_later(&self) {
-        let Some(this) = self.this.upgrade() else { return };
-        spawn_local(async move {
-            tokio::time::sleep(REORDER).await;
-            let mut broker = this.borrow_mut();
-            broker.confirm_the_collected();
-            broker.settle();
-        });
-    }
-
-    /// Collects confirms until there are as many as a tester wants, and sends them with the last one first. Where nobody
-    /// wants it, sends this one.
-    fn confirm_in_reverse(&mut self, id: ConnectionId, channel_id: u16, number: u64, begin: Option<usize>) {
-        let Some(channel) = self.channel_mut(id, channel_id) else { return };
-        let Some(confirms) = channel.confirms.as_mut() else { return };
-        if let Some(count) = begin
-            && confirms.reorder.is_none()
-        {
-            confirms.reorder = Some((count, Vec::new()));
-            self.confirm_the_collected_later();
-        }
-        let Some(channel) = self.channel_mut(id, channel_id) else { return };
-        let Some(confirms) = channel.confirms.as_mut() else { return };
-        let Some((count, collected)) = confirms.reorder.as_mut() else {
-            return self.confirm(id, channel_id, Some(number));
-        };
-        collected.push(number);
-        if collected.len() >= *count {
-            self.confirm_the_collected();
-        }
-    }
-
-    /// Sends the confirms that were collected to change their order, the last one first.
-    pub(super) fn confirm_the_collected(&mut self) {
-        let mut collected = Vec::new();
-        for (id, connection) in &mut self.connections {
-            for (channel_id, channel) in &mut connection.channels {
-                let reorder = channel.confirms.as_mut().and_then(|confirms| confirms.reorder.take());
-                collected.extend(reorder.map(|(_, numbers)| (*id, *channel_id, numbers)));
-            }
-        }
-        for (id, channel, numbers) in collected {
-            numbers.into_iter().rev().for_each(|number| self.confirm(id, channel, Some(number)));
-        }
-    }
-
-    /// Confirms one message.
-    pub(super) fn confirm(&mut self, id: ConnectionId, channel: u16, number: Option<u64>) {
-        if let Some(number) = number {
-            self.confirm_many(id, channel, &[number]);
-        }
-    }
-
-    /// Confirms messages of one channel, with as few words as possible: where none before the last of them is without an
-    /// answer, one word is enough.
-    fn confirm_many(&mut self, id: ConnectionId, channel_id: u16, numbers: &[u64]) {
-        let Some(channel) = self.channel_mut(id, channel_id) else { return };
-        let Some(confirms) = channel.confirms.as_mut() else { return };
-        for number in numbers {
-            confirms.outstanding.remove(number);
-        }
-        let Some(&last) = numbers.iter().max() else { return };
-        let all_before = confirms.outstanding.first().is_none_or(|first| *first > last);
-        let Some(connection) = self.connections.get(&id) else { return };
-        if numbers.len() > 1 && all_before {
-            say_ack(connection, channel_id, last, true);
-        } else {
-            numbers.iter().for_each(|number| say_ack(connection, channel_id, *number, false));
-        }
-        if !self.rules.is_empty() {
-            self.after(Moment::ConfirmSent, id);
-        }
-    }
-
-    fn say_nack(&mut self, id: ConnectionId, channel_id: u16, number: Option<u64>) {
-        let Some(number) = number else { return };
-        let Some(channel) = self.channel_mut(id, channel_id) else { return };
-        if let Some(confirms) = channel.confirms.as_mut() {
-            confirms.outstanding.remove(&number);
-        }
-        let nack = basic::Nack { delivery_tag: number, multiple: false, requeue: false };
-        self.say(id, channel_id, AMQPClass::Basic(basic::AMQPMethod::Nack(nack)));
     }
 
     fn say_return(&mut self, id: ConnectionId, channel: u16, message: &Message) {
@@ -375,11 +248,6 @@ impl Broker {
         let method = AMQPClass::Basic(basic::AMQPMethod::Return(returned));
         connection.link.outbox.content(channel, method, message, None, connection.frame_max);
     }
-}
-
-fn say_ack(connection: &Connection, channel: u16, number: u64, multiple: bool) {
-    let ack = basic::Ack { delivery_tag: number, multiple };
-    connection.say(channel, AMQPClass::Basic(basic::AMQPMethod::Ack(ack)));
 }
 
 /// A message that never was in the queue that has no room for it.

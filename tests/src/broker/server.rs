@@ -70,7 +70,10 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         }
         Ok(())
     };
-    timeout(SHUT_DOWN, all_said_and_written).await.unwrap_or(Ok(()))
+    let result = timeout(SHUT_DOWN, all_said_and_written).await.unwrap_or(Ok(()));
+    // Who does not listen does not keep the disk waiting.
+    broker.borrow_mut().finish();
+    result
 }
 
 async fn accept(broker: &Rc<RefCell<Broker>>, listener: TcpListener) {
@@ -100,7 +103,8 @@ async fn obey(
     mut orders: mpsc::UnboundedReceiver<(faults::Order, tokio::sync::oneshot::Sender<faults::Answer>)>,
 ) {
     while let Some((order, answer)) = orders.recv().await {
-        log::info!("event=order order={order:?}");
+        let level = if order == faults::Order::Status { log::Level::Debug } else { log::Level::Info };
+        log::log!(level, "event=order order={order:?}");
         let _ = answer.send(broker.borrow_mut().obey(order));
     }
     std::future::pending().await

@@ -7,9 +7,6 @@ use tokio::time::Instant;
 use super::core::{Broker, unix_ms};
 use super::store::QueueId;
 
-/// How often dead letters that nobody took are offered again.
-const AGAIN: Duration = Duration::from_secs(1);
-
 impl Broker {
     /// When the next timer rings.
     pub(super) fn next_timer(&self) -> Option<Instant> {
@@ -20,11 +17,11 @@ impl Broker {
                 queue.next_expiry().map(of_head),
                 queue.unused_at(),
                 queue.shuffle.map(|(_, until)| until),
-                (!queue.stranded.is_empty()).then(|| now + AGAIN),
+                queue.offer_again_at,
             ]
         });
-        let orders = [self.refusing.flatten(), self.silencing.as_ref().and_then(|(_, until)| *until)];
-        times.chain(orders).flatten().min()
+        let silences = self.silences.iter().map(|silence| silence.until);
+        times.chain(silences).chain([self.refusing.flatten()]).flatten().min()
     }
 
     /// Does what is due.
@@ -33,12 +30,14 @@ impl Broker {
         let unused: Vec<QueueId> =
             self.queues.values().filter(|queue| queue.is_unused(now)).map(|queue| queue.id).collect();
         unused.into_iter().for_each(|queue| self.delete_queue(queue));
-        self.bury_the_stranded();
+        self.offer_the_stranded(Some(now));
         if self.refusing.flatten().is_some_and(|until| until <= now) {
             self.refusing = None;
         }
-        if self.silencing.as_ref().is_some_and(|(_, until)| until.is_some_and(|until| until <= now)) {
-            self.speak();
+        let before = self.silences.len();
+        self.silences.retain(|silence| silence.until.is_none_or(|until| until > now));
+        if self.silences.len() < before {
+            self.heed_silences();
         }
 
         let now_ms = unix_ms();

@@ -7,6 +7,7 @@ use amq_protocol::frame::{WriteContext, gen_frame};
 use amq_protocol::protocol::{AMQPClass, constants, parse_class};
 
 use super::super::Message;
+use super::nesting;
 
 /// Type, channel and length.
 const HEAD: usize = 7;
@@ -50,6 +51,8 @@ pub enum BadFrame {
     TooLong,
     /// The fields of a method or of a content's head cannot be read.
     Syntax,
+    /// It has tables within tables within tables.
+    TooDeep,
 }
 
 /// Takes the first frame from `bytes`, and says how long it was; `None` where it has not come wholly.
@@ -90,6 +93,9 @@ pub fn take(bytes: &[u8], frame_max: u32) -> Result<Option<(Frame<'_>, usize)>, 
 }
 
 fn method(payload: &[u8]) -> Result<Payload<'_>, BadFrame> {
+    if nesting::is_too_deep(payload) {
+        return Err(BadFrame::TooDeep);
+    }
     match parse_class(payload) {
         Ok((_, class)) => Ok(Payload::Method(class)),
         Err(_) => {
@@ -126,6 +132,9 @@ fn is_known(class: u16, method: u16) -> bool {
 fn header(payload: &[u8]) -> Result<Payload<'_>, BadFrame> {
     // Class, weight, length of the body.
     let (head, properties) = payload.split_first_chunk::<12>().ok_or(BadFrame::Syntax)?;
+    if nesting::is_header_too_deep(properties) {
+        return Err(BadFrame::TooDeep);
+    }
     let body_size =
         u64::from_be_bytes([head[4], head[5], head[6], head[7], head[8], head[9], head[10], head[11]]);
     Ok(Payload::Header { class: u16::from_be_bytes([head[0], head[1]]), body_size, properties })

@@ -33,7 +33,7 @@ pub const LOGIN: &str = "guest";
 /// What was agreed upon.
 #[derive(Debug)]
 pub struct Agreement {
-    /// The client's own name for the connection, or its address.
+    /// The client's own name for the connection; empty where it gave none.
     pub name: String,
     /// The virtual host.
     pub vhost: String,

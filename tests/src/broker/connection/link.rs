@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-use super::outbox::{Outbox, Then};
+use super::outbox::Outbox;
 
 /// One client's socket, as the rest of the broker sees it.
 #[derive(Debug, Default)]
@@ -15,7 +15,10 @@ pub struct Link {
     is_ended: Cell<bool>,
     is_cut: Cell<bool>,
     is_held: Cell<bool>,
+    /// By a rule.
     is_silent: Cell<bool>,
+    /// By an order about some clients, or all.
+    is_silenced: Cell<bool>,
     is_blocked: Cell<bool>,
     changed: Notify,
 }
@@ -45,35 +48,32 @@ impl Link {
         self.is_ended.get()
     }
 
-    /// Reads and writes nothing until it is released: a tester's order.
+    /// Reads nothing more, and says nothing more than waits to be said, until it is released: the effect of a rule.
     pub fn hold(&self, is_held: bool) {
         self.is_held.set(is_held);
         self.update();
     }
 
-    /// The same, but what waits to be said is said before.
-    pub fn hold_once_said(&self) {
-        self.is_held.set(true);
-        self.outbox.then(Then::Hold);
-        self.changed.notify_one();
-    }
-
-    /// The same, until it is told to speak.
+    /// The same until it is told to speak.
     pub fn silence(&self, is_silent: bool) {
         self.is_silent.set(is_silent);
         self.update();
     }
 
-    /// The same, but what waits to be said is said before.
-    pub fn silence_once_said(&self) {
-        self.is_silent.set(true);
-        self.outbox.then(Then::Hold);
-        self.changed.notify_one();
+    /// The same while an order is in force.
+    pub fn silence_by_order(&self, is_silenced: bool) {
+        self.is_silenced.set(is_silenced);
+        self.update();
+    }
+
+    /// Whether it neither hears nor speaks, for longer than until the next release.
+    pub fn is_silent(&self) -> bool {
+        self.is_silent.get() || self.is_silenced.get()
     }
 
     /// Whether a tester's order keeps it from reading and writing.
     pub fn is_stopped(&self) -> bool {
-        self.is_held.get() || self.is_silent.get()
+        self.is_held.get() || self.is_silent()
     }
 
     /// Reads nothing while the broker takes no messages; heartbeats go on.
@@ -84,7 +84,7 @@ impl Link {
 
     /// Returns when it may read, or is ended.
     pub async fn may_read(&self) {
-        while !self.is_ended.get() && (self.is_stopped() || self.is_blocked.get()) {
+        while !self.is_ended.get() && self.is_paused() {
             self.changed.notified().await;
         }
     }
@@ -100,7 +100,11 @@ impl Link {
     }
 
     fn update(&self) {
-        self.outbox.hold(self.is_stopped());
+        if self.is_stopped() {
+            self.outbox.hold();
+        } else {
+            self.outbox.release();
+        }
         self.changed.notify_one();
     }
 }

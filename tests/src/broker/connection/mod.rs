@@ -3,8 +3,10 @@
 mod frames;
 pub use frames::{BadFrame, Frame, Payload};
 
+mod nesting;
+
 mod outbox;
-pub use outbox::{Then, crash};
+pub use outbox::crash;
 
 mod link;
 pub use link::Link;

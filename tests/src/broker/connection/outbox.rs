@@ -9,7 +9,7 @@ use amq_protocol::protocol::AMQPClass;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::super::Message;
 use super::frames;
@@ -17,8 +17,17 @@ use super::frames;
 /// More than this is not asked for: consumers whose connection has so much to say get nothing more until it has said it.
 const FULL: usize = 1024 * 1024;
 
+/// More than this is not answered: nothing is read from who does not listen.
+const OVERFULL: usize = 4 * FULL;
+
+/// A buffer of this size is kept while there is nothing to say.
+const KEPT: usize = 8 * 1024;
+
 /// A client that takes nothing for so long is gone.
 const STUCK: Duration = Duration::from_secs(60);
+
+/// Longer than any heartbeat.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 /// The bytes that wait to be written, and whether they may be.
 #[derive(Debug, Default)]
@@ -28,27 +37,17 @@ pub struct Outbox {
     /// Told when there is room again.
     drained: Notify,
     is_full: Cell<bool>,
-    is_held: Cell<bool>,
     is_closed: Cell<bool>,
-    once_empty: Cell<Option<Then>>,
-    /// When something was last written: the next heartbeat counts from there.
-    written_at: Cell<Option<Instant>>,
-}
-
-/// What a tester wants to happen as soon as everything is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// Nothing more is written until it is released.
-    Hold,
-    /// The process ends as if it were killed.
-    Crash,
+    /// So many bytes go out, and then no more until they may: a tester's order.
+    held_after: Cell<Option<usize>>,
+    /// So many bytes go out, and then the process ends as if it were killed.
+    crash_after: Cell<Option<usize>>,
 }
 
 impl Outbox {
     /// Appends a method.
     pub fn method(&self, channel: u16, method: AMQPClass) {
-        frames::put_method(&mut self.bytes.borrow_mut(), channel, method);
-        self.wake.notify_one();
+        self.append(|bytes| frames::put_method(bytes, channel, method));
     }
 
     /// Appends a method and the message that belongs to it, with properties that are not quite its own.
@@ -60,24 +59,28 @@ impl Outbox {
         properties: Option<&[u8]>,
         frame_max: u32,
     ) {
-        let mut bytes = self.bytes.borrow_mut();
-        frames::put_method(&mut bytes, channel, method);
-        match properties {
-            None => frames::put_message(&mut bytes, channel, message, frame_max),
-            Some(properties) => {
-                frames::put_content(&mut bytes, channel, properties, message.body(), frame_max);
+        self.append(|bytes| {
+            frames::put_method(bytes, channel, method);
+            match properties {
+                None => frames::put_message(bytes, channel, message, frame_max),
+                Some(properties) => {
+                    frames::put_content(bytes, channel, properties, message.body(), frame_max);
+                }
             }
-        }
-        self.is_full.set(bytes.len() >= FULL);
-        self.wake.notify_one();
+        });
     }
 
-    /// Appends a heartbeat, if nothing else was said for so long.
-    pub fn heartbeat(&self, every: Duration) {
-        if self.written_at.get().is_none_or(|at| at.elapsed() >= every) && self.bytes.borrow().is_empty() {
-            frames::put_heartbeat(&mut self.bytes.borrow_mut());
-            self.wake.notify_one();
+    /// After the last word nothing is said.
+    fn append(&self, put: impl FnOnce(&mut Vec<u8>)) {
+        if self.is_closed.get() {
+            return;
         }
+        let mut bytes = self.bytes.borrow_mut();
+        put(&mut bytes);
+        if bytes.len() >= FULL {
+            self.is_full.set(true);
+        }
+        self.wake.notify_one();
     }
 
     /// Whether it has so much to say that nothing more should be asked for.
@@ -90,20 +93,32 @@ impl Outbox {
         self.bytes.borrow().is_empty()
     }
 
+    /// Whether it has so much to say that nothing more should be answered.
+    pub fn is_overfull(&self) -> bool {
+        self.bytes.borrow().len() >= OVERFULL
+    }
+
     /// Returns when there is room after it was full.
     pub async fn drained(&self) {
         self.drained.notified().await;
     }
 
-    /// Writes nothing from now on, or writes again.
-    pub fn hold(&self, is_held: bool) {
-        self.is_held.set(is_held);
+    /// Says what waits now, and then nothing until [`Outbox::release`].
+    pub fn hold(&self) {
+        if self.held_after.get().is_none() {
+            self.held_after.set(Some(self.bytes.borrow().len()));
+        }
+    }
+
+    /// Goes on where it was held.
+    pub fn release(&self) {
+        self.held_after.set(None);
         self.wake.notify_one();
     }
 
-    /// Says what waits, and then this happens.
-    pub fn then(&self, then: Then) {
-        self.once_empty.set(Some(then));
+    /// Says what waits now, and then the process ends as if it were killed.
+    pub fn crash_once_said(&self) {
+        self.crash_after.set(Some(self.bytes.borrow().len()));
         self.wake.notify_one();
     }
 
@@ -116,42 +131,63 @@ impl Outbox {
     /// Says nothing more at all.
     pub fn discard(&self) {
         self.bytes.borrow_mut().clear();
-        self.is_held.set(false);
+        self.held_after.set(None);
         self.close();
     }
 
-    /// Writes until the outbox is closed and empty, and shuts the socket down for writing.
+    /// Writes until the outbox is closed and empty, and shuts the socket down for writing. Shows that the broker lives
+    /// where it has said nothing for so long; zero is never.
     ///
     /// # Errors
     ///
     /// The client is gone, or takes nothing any more.
-    pub async fn write_to(self: Rc<Self>, mut socket: OwnedWriteHalf) -> io::Result<()> {
-        let mut spare = Vec::with_capacity(8 * 1024);
+    pub async fn write_to(self: Rc<Self>, mut socket: OwnedWriteHalf, heartbeat: Duration) -> io::Result<()> {
+        let heartbeat = if heartbeat.is_zero() { NEVER } else { heartbeat };
+        let mut spare = Vec::new();
         loop {
-            if self.bytes.borrow().is_empty() {
-                match self.once_empty.take() {
-                    Some(Then::Hold) => self.is_held.set(true),
-                    Some(Then::Crash) => crash(),
-                    None => {}
-                }
+            if self.crash_after.get() == Some(0) {
+                crash();
             }
-            if self.is_held.get() || self.bytes.borrow().is_empty() {
-                if self.is_closed.get() && !self.is_held.get() {
-                    return socket.shutdown().await;
+            if self.take_what_may_go(&mut spare) {
+                write(&mut socket, &spare).await?;
+                spare.clear();
+                if self.is_full.replace(false) {
+                    self.drained.notify_one();
                 }
-                self.wake.notified().await;
                 continue;
             }
-            spare.clear();
-            spare = self.bytes.replace(spare);
-            write(&mut socket, &spare).await?;
-            self.written_at.set(Some(Instant::now()));
-            if self.is_full.replace(false) {
-                self.drained.notify_one();
+            if self.is_closed.get() && self.held_after.get().is_none() {
+                return socket.shutdown().await;
             }
-            // One large answer is no reason to keep so much memory for ever.
-            if spare.capacity() > FULL {
-                spare = Vec::with_capacity(8 * 1024);
+            self.shrink(&mut spare);
+            let is_idle = timeout(heartbeat, self.wake.notified()).await.is_err();
+            if is_idle && self.held_after.get().is_none() {
+                self.append(frames::put_heartbeat);
+            }
+        }
+    }
+
+    /// Moves what may be written to `taken`, which is empty; whether there is anything.
+    fn take_what_may_go(&self, taken: &mut Vec<u8>) -> bool {
+        let mut bytes = self.bytes.borrow_mut();
+        let bounds = [self.held_after.get(), self.crash_after.get()];
+        let count = bounds.into_iter().flatten().fold(bytes.len(), usize::min);
+        if count == bytes.len() {
+            std::mem::swap(&mut *bytes, taken);
+        } else {
+            taken.extend(bytes.drain(..count));
+        }
+        for bound in [&self.held_after, &self.crash_after] {
+            bound.set(bound.get().map(|after| after - count));
+        }
+        count > 0
+    }
+
+    /// One large answer is no reason to keep so much memory for ever.
+    fn shrink(&self, spare: &mut Vec<u8>) {
+        for buffer in [spare, &mut *self.bytes.borrow_mut()] {
+            if buffer.is_empty() && buffer.capacity() > KEPT {
+                *buffer = Vec::new();
             }
         }
     }
@@ -171,4 +207,55 @@ async fn write(socket: &mut OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn say(outbox: &Outbox, text: &[u8]) {
+        outbox.append(|bytes| bytes.extend_from_slice(text));
+    }
+
+    fn taken(outbox: &Outbox) -> String {
+        let mut taken = Vec::new();
+        outbox.take_what_may_go(&mut taken);
+        String::from_utf8(taken).expect("it is text")
+    }
+
+    #[test]
+    fn what_was_said_before_a_hold_goes_out_and_the_rest_when_it_is_released() {
+        let outbox = Outbox::default();
+        say(&outbox, b"before");
+        outbox.hold();
+        say(&outbox, b"behind");
+
+        assert_eq!(taken(&outbox), "before");
+        outbox.hold();
+        say(&outbox, b", too");
+        assert_eq!(taken(&outbox), "");
+        outbox.release();
+        assert_eq!(taken(&outbox), "behind, too");
+    }
+
+    #[test]
+    fn nothing_is_said_after_the_last_word() {
+        let outbox = Outbox::default();
+        say(&outbox, b"bye");
+        outbox.close();
+        say(&outbox, b"?");
+
+        assert_eq!(taken(&outbox), "bye");
+    }
+
+    #[test]
+    fn a_crash_waits_for_what_was_said_before_it_and_for_nothing_else() {
+        let outbox = Outbox::default();
+        say(&outbox, b"before");
+        outbox.crash_once_said();
+        say(&outbox, b"after");
+
+        assert_eq!(taken(&outbox), "before");
+        assert_eq!(outbox.crash_after.get(), Some(0));
+    }
 }

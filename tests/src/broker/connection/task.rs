@@ -5,12 +5,12 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::super::core::{Broker, Step};
 use super::{ConnectionId, Link, frames, handshake};
@@ -24,11 +24,18 @@ const UNWRITTEN: usize = 4 * 1024 * 1024;
 /// How long a client may take to answer a goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 
+/// How often a silent connection looks whether its client has given it up.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Longer than any heartbeat.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
 /// Serves a client until one side ends it.
 pub async fn serve(broker: Rc<RefCell<Broker>>, mut socket: TcpStream) {
-    let mut unread = Vec::with_capacity(CHUNK);
     let peer = socket.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
     let _ = socket.set_nodelay(true);
+    until_it_greets(&broker).await;
+    let mut unread = Vec::new();
     let exists = |vhost: &str| broker.borrow().vhosts.contains_key(vhost);
     let agreement = match handshake::shake_hands(&mut socket, &mut unread, exists).await {
         Ok(agreement) => agreement,
@@ -38,13 +45,14 @@ pub async fn serve(broker: Rc<RefCell<Broker>>, mut socket: TcpStream) {
         }
     };
 
-    log::info!("event=connected peer={peer} name={:?} vhost={:?}", agreement.name, agreement.vhost);
+    log::debug!("event=connected peer={peer} name={:?} vhost={:?}", agreement.name, agreement.vhost);
+    let name = agreement.name.clone();
     let link = Rc::new(Link::default());
     let (reading, writing) = socket.into_split();
     let heartbeat = agreement.heartbeat;
     let id = broker.borrow_mut().connect(agreement, link.clone());
     let committed = broker.borrow().committed();
-    let mut writer = spawn_local(link.outbox.clone().write_to(writing));
+    let mut writer = spawn_local(link.outbox.clone().write_to(writing, heartbeat / 2));
     let reader = Reader {
         broker: broker.clone(),
         id,
@@ -55,20 +63,33 @@ pub async fn serve(broker: Rc<RefCell<Broker>>, mut socket: TcpStream) {
         committed,
     };
 
-    let reason = tokio::select! {
-        ended = reader.run() => ended.map_or_else(|error| error.to_string(), |()| "closed".to_owned()),
+    let ended = tokio::select! {
+        ended = reader.run() => ended,
         // The reader waits for its own reasons; a client that cannot be written to is gone.
-        ended = writer_failed(&mut writer) => ended,
+        error = writer_failed(&mut writer) => Err(error),
     };
     writer.abort();
     broker.borrow_mut().disconnect(id);
-    log::info!("event=disconnected peer={peer} reason={reason:?}");
+    match ended {
+        Ok(()) => log::debug!("event=disconnected peer={peer} name={name:?}"),
+        Err(error) => {
+            log::info!("event=disconnected peer={peer} name={name:?} reason={:?}", error.to_string());
+        }
+    }
+}
+
+/// A broker that is silent to all accepts, and says nothing.
+async fn until_it_greets(broker: &RefCell<Broker>) {
+    let spoken = broker.borrow().spoken.clone();
+    while broker.borrow().is_silent_to_all() {
+        spoken.notified().await;
+    }
 }
 
 /// Returns when writing has failed; an orderly end of it is the reader's to see.
-async fn writer_failed(writer: &mut JoinHandle<io::Result<()>>) -> String {
+async fn writer_failed(writer: &mut JoinHandle<io::Result<()>>) -> io::Error {
     match writer.await {
-        Ok(Err(error)) => format!("it takes nothing any more: {error}"),
+        Ok(Err(error)) => error,
         _ => std::future::pending().await,
     }
 }
@@ -85,6 +106,7 @@ struct Reader {
 
 impl Reader {
     async fn run(mut self) -> io::Result<()> {
+        let patience = if self.heartbeat.is_zero() { NEVER } else { 2 * self.heartbeat };
         let mut heard = Instant::now();
         let mut leave_at = None;
         loop {
@@ -96,34 +118,44 @@ impl Reader {
                 leave_at = Some(Instant::now() + GOODBYE);
             }
             if self.link.is_paused() {
-                self.wait_until_it_may_read().await;
+                self.wait_until_it_may_read().await?;
                 heard = Instant::now();
                 continue;
             }
-            let half = self.heartbeat / 2;
-            let tick = Instant::now() + if half.is_zero() { Duration::from_secs(3600) } else { half };
-            self.unread.reserve(CHUNK);
+            let (link, is_overfull) = (self.link.clone(), self.link.outbox.is_overfull());
             tokio::select! {
                 biased;
-                () = self.link.changed() => {}
-                read = self.socket.read_buf(&mut self.unread) => {
-                    if read? == 0 {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
+                () = link.changed() => {}
+                () = link.outbox.drained() => {
+                    self.broker.borrow_mut().resume(self.id);
                     heard = Instant::now();
                 }
-                () = sleep_until(leave_at.unwrap_or(tick)), if leave_at.is_some() => {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "it did not say goodbye"));
+                () = sleep_until(leave_at.unwrap_or(heard)), if leave_at.is_some() => {
+                    return Err(timed_out("it did not say goodbye"));
                 }
-                () = self.link.outbox.drained() => self.broker.borrow_mut().resume(self.id),
-                () = sleep_until(tick) => {
-                    self.link.outbox.heartbeat(half);
-                    if !self.heartbeat.is_zero() && heard.elapsed() > 2 * self.heartbeat {
-                        self.link.cut();
-                        return Err(io::Error::new(io::ErrorKind::TimedOut, "no heartbeat"));
-                    }
+                read = self.read(), if !is_overfull => {
+                    read?;
+                    heard = Instant::now();
+                }
+                () = sleep_until(heard + patience), if !is_overfull => {
+                    self.link.cut();
+                    return Err(timed_out("no heartbeat"));
                 }
             }
+        }
+    }
+
+    /// Reads what has come. Who waits for more holds no memory for it.
+    async fn read(&mut self) -> io::Result<()> {
+        if self.unread.is_empty() {
+            self.unread = Vec::new();
+        }
+        self.socket.readable().await?;
+        self.unread.reserve(CHUNK);
+        match self.socket.try_read_buf(&mut self.unread) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -132,7 +164,7 @@ impl Reader {
         let frame_max = self.broker.borrow().frame_max(self.id);
         let mut taken = 0;
         let mut is_released = false;
-        while !self.link.is_ended() {
+        while !self.link.is_ended() && !self.link.outbox.is_overfull() {
             let step = match frames::take(&self.unread[taken..], frame_max) {
                 Ok(None) => break,
                 Ok(Some((frame, length))) => {
@@ -157,7 +189,7 @@ impl Reader {
                 }
                 Step::Hold => {
                     self.broker.borrow_mut().settle();
-                    self.wait_until_it_may_read().await;
+                    self.wait_until_it_may_read().await?;
                     is_released = true;
                 }
                 Step::Pause => break,
@@ -174,15 +206,23 @@ impl Reader {
         }
     }
 
-    /// Heartbeats go on where only reading is at rest.
-    async fn wait_until_it_may_read(&self) {
-        let half = self.heartbeat / 2;
-        while self.link.is_paused() && !self.link.is_ended() {
-            if half.is_zero() {
-                self.link.may_read().await;
-            } else if timeout(half, self.link.may_read()).await.is_err() && !self.link.is_stopped() {
-                self.link.outbox.heartbeat(half);
+    /// Only reading is at rest: where writing is allowed, heartbeats go on.
+    async fn wait_until_it_may_read(&self) -> io::Result<()> {
+        tokio::select! {
+            () = self.link.may_read() => Ok(()),
+            () = self.is_given_up() => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// Returns when the client has closed a connection that is silent: what it said before is not heard any more.
+    async fn is_given_up(&self) {
+        loop {
+            if self.link.is_silent()
+                && self.socket.ready(Interest::READABLE).await.is_ok_and(|ready| ready.is_read_closed())
+            {
+                return;
             }
+            sleep(LOOK).await;
         }
     }
 
@@ -198,4 +238,8 @@ impl Reader {
         let _ = timeout(GOODBYE, read_on).await;
         Ok(())
     }
+}
+
+fn timed_out(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, why)
 }

@@ -15,7 +15,7 @@ impl Broker {
         method: channel::AMQPMethod,
     ) -> Result<Step, Refusal> {
         match method {
-            channel::AMQPMethod::Open(_) => Err(Refusal::channel_error("second 'channel.open' seen")),
+            channel::AMQPMethod::Open(_) => self.open_channel(id, channel_id),
             channel::AMQPMethod::Close(_) => {
                 self.leave_channel(id, channel_id);
                 self.say_channel(id, channel_id, channel::AMQPMethod::CloseOk(channel::CloseOk {}));
@@ -54,26 +54,34 @@ impl Broker {
         Ok(Step::Next)
     }
 
+    fn open_channel(&mut self, id: ConnectionId, channel_id: u16) -> Result<Step, Refusal> {
+        let opened = self.number();
+        let Some(connection) = self.connections.get_mut(&id) else { return Ok(Step::Pause) };
+        if connection.channels.contains_key(&channel_id) {
+            return Err(Refusal::channel_error("second 'channel.open' seen"));
+        }
+        if channel_id > connection.channel_max {
+            return Err(Refusal::not_allowed(format_args!(
+                "number of channels opened ({channel_id}) has reached the negotiated channel_max ({})",
+                connection.channel_max
+            )));
+        }
+        connection.channels.insert(channel_id, Channel { opened, ..Channel::default() });
+        self.say_channel(id, channel_id, channel::AMQPMethod::OpenOk(channel::OpenOk {}));
+        Ok(Step::Next)
+    }
+
     /// What comes over a channel that is not open: it is opened, or it is a mistake.
     pub(super) fn on_unknown_channel(
         &mut self,
         id: ConnectionId,
         channel_id: u16,
-        payload: &Payload<'_>,
+        payload: Payload<'_>,
+        is_released: bool,
     ) -> Result<Step, Refusal> {
         match payload {
-            Payload::Method(AMQPClass::Channel(channel::AMQPMethod::Open(_))) => {
-                let Some(connection) = self.connections.get_mut(&id) else { return Ok(Step::Pause) };
-                if channel_id > connection.channel_max {
-                    return Err(Refusal::not_allowed(format_args!(
-                        "number of channels opened ({channel_id}) has reached the negotiated channel_max ({})",
-                        connection.channel_max
-                    )));
-                }
-                connection.channels.insert(channel_id, Channel::default());
-                let open_ok = channel::OpenOk {};
-                self.say_channel(id, channel_id, channel::AMQPMethod::OpenOk(open_ok));
-                Ok(Step::Next)
+            Payload::Method(class @ AMQPClass::Channel(channel::AMQPMethod::Open(_))) => {
+                self.method(id, channel_id, class, is_released)
             }
             Payload::Method(AMQPClass::Channel(channel::AMQPMethod::CloseOk(_))) => Ok(Step::Next),
             _ => Err(Refusal::channel_error("expected 'channel.open'")),

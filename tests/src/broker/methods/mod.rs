@@ -13,8 +13,9 @@ use amq_protocol::protocol::{
 };
 
 use super::channel::{Channel, Incoming};
-use super::connection::{BadFrame, ConnectionId, Frame, Payload, crash, short};
+use super::connection::{BadFrame, ConnectionId, Frame, Payload, short};
 use super::core::{Broker, Step, unix_ms};
+use super::effects::NOTHING;
 use super::faults::{Effect, Moment, Occasion};
 use super::refusal::{Refusal, Scope};
 
@@ -52,6 +53,9 @@ impl Broker {
         let refusal = match bad {
             BadFrame::Malformed => Refusal::frame_error("these bytes are no frame of AMQP"),
             BadFrame::TooLong => Refusal::frame_error("a frame is longer than was agreed upon"),
+            BadFrame::TooDeep => {
+                Refusal::syntax_error("tables are nested too deep: at most 64 may be within each other")
+            }
             BadFrame::Syntax => {
                 Refusal::syntax_error("the fields of a method or of a content header cannot be read")
             }
@@ -77,7 +81,9 @@ impl Broker {
         }
         if channel == 0 {
             return match payload {
-                Payload::Method(AMQPClass::Connection(method)) => self.connection_method(id, method),
+                Payload::Method(class @ AMQPClass::Connection(_)) => {
+                    self.method(id, channel, class, is_released)
+                }
                 Payload::Method(_) | Payload::UnknownMethod(..) => {
                     Err(Refusal::command_invalid("only methods of the connection go over channel 0"))
                 }
@@ -85,7 +91,7 @@ impl Broker {
             };
         }
         let Some(open) = connection.channels.get(&channel) else {
-            return self.on_unknown_channel(id, channel, &payload);
+            return self.on_unknown_channel(id, channel, payload, is_released);
         };
         if open.is_closing {
             self.await_channel_goodbye(id, channel, &payload);
@@ -109,7 +115,7 @@ impl Broker {
         }
     }
 
-    fn method(
+    pub(super) fn method(
         &mut self,
         id: ConnectionId,
         channel: u16,
@@ -118,7 +124,7 @@ impl Broker {
     ) -> Result<Step, Refusal> {
         if !is_released
             && !self.rules.is_empty()
-            && let Some(step) = self.meet_method(id, channel, &class)?
+            && let Some(step) = self.meet_method(id, channel, &class)
         {
             return Ok(step);
         }
@@ -130,6 +136,7 @@ impl Broker {
             AMQPClass::Confirm(method) => self.confirm_method(id, channel, method),
             AMQPClass::Tx(_) => Err(Refusal::not_implemented("transactions: use publisher confirms")),
             AMQPClass::Access(_) => Err(Refusal::not_implemented("access tickets")),
+            AMQPClass::Connection(method) if channel == 0 => self.connection_method(id, method),
             AMQPClass::Connection(_) => {
                 Err(Refusal::command_invalid("methods of the connection go over channel 0"))
             }
@@ -137,25 +144,13 @@ impl Broker {
     }
 
     /// Has the effect of a tester's rule about a method, or about the acknowledgement that it is.
-    fn meet_method(
-        &mut self,
-        id: ConnectionId,
-        channel: u16,
-        class: &AMQPClass,
-    ) -> Result<Option<Step>, Refusal> {
+    fn meet_method(&mut self, id: ConnectionId, channel: u16, class: &AMQPClass) -> Option<Step> {
         let method = name_of(class);
-        let queue = self.queue_of_acknowledgement(id, channel, class);
-        let occasion = Occasion {
-            moment: Moment::Method,
-            connection: "",
-            queue: queue.as_deref().unwrap_or_default(),
-            exchange: "",
-            routing_key: "",
-            method,
-        };
-        let mut effect = self.meet_with(id, occasion);
+        let mut effect = self.meet(id, Occasion { moment: Moment::Method, method, ..NOTHING });
         if effect.is_none() && matches!(method, "basic.ack" | "basic.nack" | "basic.reject") {
-            effect = self.meet_with(id, Occasion { moment: Moment::AckReceived, ..occasion });
+            let queue = self.queue_of_acknowledgement(id, channel, class);
+            let queue = queue.as_deref().unwrap_or_default();
+            effect = self.meet(id, Occasion { moment: Moment::AckReceived, queue, ..NOTHING });
         }
         self.interrupt(id, channel, effect.as_ref())
     }
@@ -169,34 +164,23 @@ impl Broker {
             AMQPClass::Basic(AMQPMethod::Reject(reject)) => reject.delivery_tag,
             _ => return None,
         };
-        let unacked = self.connections.get(&id)?.channels.get(&channel)?.unacked.get(&tag)?;
+        let unacked = &self.connections.get(&id)?.channels.get(&channel)?.unacked;
+        // Zero means all.
+        let unacked = if tag == 0 { unacked.values().next() } else { unacked.get(&tag) }?;
         Some(self.queues.get(&unacked.queue)?.name.clone())
     }
 
     /// Has an effect before something is done; `None` where it is to be done all the same.
-    fn interrupt(
-        &mut self,
-        id: ConnectionId,
-        channel: u16,
-        effect: Option<&Effect>,
-    ) -> Result<Option<Step>, Refusal> {
-        match effect {
-            Some(Effect::Drop) => self.cut(id),
-            Some(Effect::Crash) => crash(),
-            Some(Effect::Hold) => {
-                self.on_link(id, |link| link.hold(true));
-                return Ok(Some(Step::Hold));
+    fn interrupt(&mut self, id: ConnectionId, channel: u16, effect: Option<&Effect>) -> Option<Step> {
+        match effect? {
+            effect @ (Effect::Hold | Effect::Silence) => {
+                self.before(effect, id, channel);
+                Some(Step::Hold)
             }
-            Some(Effect::Silence) => {
-                self.on_link(id, |link| link.silence(true));
-                return Ok(Some(Step::Hold));
-            }
-            Some(Effect::CloseChannel { code, text }) => {
-                self.close_channel(id, channel, (0, 0), &Refusal::ordered(*code, text.clone()));
-            }
-            _ => return Ok(None),
+            // There is no channel that could be closed.
+            Effect::CloseChannel { .. } if channel == 0 => None,
+            effect => (!self.before(effect, id, channel)).then_some(Step::Next),
         }
-        Ok(Some(Step::Pause))
     }
 
     fn content_header(
@@ -284,18 +268,9 @@ impl Broker {
             let Some(channel) = self.channel_mut(id, channel_id) else { return Ok(None) };
             let Some(incoming) = channel.incoming.as_ref() else { return Ok(None) };
             let (exchange, routing_key) = (incoming.exchange.clone(), incoming.routing_key.clone());
-            effect = self.meet_with(
-                id,
-                Occasion {
-                    moment: Moment::PublishReceived,
-                    connection: "",
-                    queue: "",
-                    exchange: &exchange,
-                    routing_key: &routing_key,
-                    method: "basic.publish",
-                },
-            );
-            if let Some(step) = self.interrupt(id, channel_id, effect.as_ref())? {
+            let (moment, exchange, routing_key) = (Moment::PublishReceived, &exchange, &routing_key);
+            effect = self.meet(id, Occasion { moment, exchange, routing_key, ..NOTHING });
+            if let Some(step) = self.interrupt(id, channel_id, effect.as_ref()) {
                 return Ok(Some(step));
             }
         }
@@ -362,7 +337,9 @@ impl Broker {
         refusal: &Refusal,
     ) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        connection.is_closing = true;
+        if std::mem::replace(&mut connection.is_closing, true) {
+            return;
+        }
         let channels: Vec<u16> = connection.channels.keys().copied().collect();
         log::info!(
             "event=connection_closed name={:?} code={} text={:?}",
@@ -456,6 +433,10 @@ fn name_of(class: &AMQPClass) -> &'static str {
         },
         AMQPClass::Tx(_) => "tx",
         AMQPClass::Access(_) => "access",
-        AMQPClass::Connection(_) => "connection",
+        AMQPClass::Connection(method) => match method {
+            connection_methods::AMQPMethod::Close(_) => "connection.close",
+            connection_methods::AMQPMethod::CloseOk(_) => "connection.close-ok",
+            _ => "connection",
+        },
     }
 }

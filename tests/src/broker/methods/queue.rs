@@ -165,7 +165,7 @@ impl Broker {
         if is_new && is_durable && vhost.exchanges.passive(exchange)?.durable {
             self.define_binding(&vhost_name, &queue_name, binding);
         }
-        self.bury_the_stranded();
+        self.offer_the_stranded(None);
         Ok(())
     }
 
@@ -248,6 +248,8 @@ impl Broker {
 
     /// Removes a queue with all that is in it and leads to it, and tells its consumers.
     pub(in super::super) fn delete_queue(&mut self, queue_id: QueueId) {
+        // What died in it before goes where its dead letters go.
+        self.bury_all();
         let Some(queue) = self.queues.remove(&queue_id) else { return };
         if let Some(connection) = queue.owner.and_then(|owner| self.connections.get_mut(&owner)) {
             connection.queues.retain(|other| *other != queue_id);

@@ -171,6 +171,8 @@ impl Backlog {
 
     fn take_head(&mut self) -> Option<Entry> {
         let entry = self.returned.pop_front().or_else(|| self.waiting.pop_front())?;
+        shrink(&mut self.returned);
+        shrink(&mut self.waiting);
         self.body_bytes -= u64::from(entry.size.body);
         self.uncache(&entry);
         Some(entry)
@@ -183,13 +185,20 @@ impl Backlog {
         Some(entry)
     }
 
-    /// Turns the order of the next messages round.
-    pub fn reverse_first(&mut self, count: usize) {
+    /// Turns the order of the next messages round, and says how many there were.
+    pub fn reverse_first(&mut self, count: usize) -> usize {
         let first: Vec<Entry> = (0..count)
             .map_while(|_| self.returned.pop_front().or_else(|| self.waiting.pop_front()))
             .collect();
         // They come before all others now, whatever their positions.
+        let count = first.len();
         first.into_iter().for_each(|entry| self.returned.push_front(entry));
+        count
+    }
+
+    /// A message that is delivered or about to be, and not acknowledged.
+    pub fn delivered(&self, position: Position) -> Option<&Entry> {
+        self.unacked.get(&position)
     }
 
     /// Takes a message that was acknowledged or refused; `None` where it is not there any more.
@@ -222,32 +231,22 @@ impl Backlog {
 
     /// A message is on disk: whether its bytes stay in memory too is `may_cache`.
     pub fn written(&mut self, position: Position, may_cache: bool) {
-        let waiting = self.waiting.binary_search_by_key(&position, |entry| entry.position);
-        let entry = match waiting {
-            Ok(at) => self.waiting.get_mut(at),
-            Err(_) => self.returned.iter_mut().find(|entry| entry.position == position),
-        };
-        if let Some(entry) = entry {
-            if let Content::Unwritten(message) = &entry.content {
-                entry.content = if may_cache { Content::Cached(message.clone()) } else { Content::OnDisk };
-                self.cached_bytes += if may_cache { u64::from(entry.size.record) } else { 0 };
+        if let Some(entry) = self.unacked.get_mut(&position) {
+            if entry.content.is_stored() {
+                entry.content = Content::OnDisk;
             }
-        } else if let Some(entry) = self.unacked.get_mut(&position)
-            && matches!(entry.content, Content::Unwritten(_))
+        } else if let Some(entry) = find(&mut self.waiting, &mut self.returned, position)
+            && let Content::Unwritten(message) = &entry.content
         {
-            entry.content = Content::OnDisk;
+            entry.content = if may_cache { Content::Cached(message.clone()) } else { Content::OnDisk };
+            self.cached_bytes += if may_cache { u64::from(entry.size.record) } else { 0 };
         }
     }
 
     /// Brings what was loaded back to those who wait.
     pub fn loaded(&mut self, messages: Vec<(Position, Arc<Message>)>) {
         for (position, message) in messages {
-            let waiting = self.waiting.binary_search_by_key(&position, |entry| entry.position);
-            let entry = match waiting {
-                Ok(at) => self.waiting.get_mut(at),
-                Err(_) => self.returned.iter_mut().find(|entry| entry.position == position),
-            };
-            if let Some(entry) = entry
+            if let Some(entry) = find(&mut self.waiting, &mut self.returned, position)
                 && matches!(entry.content, Content::OnDisk)
             {
                 self.cached_bytes += u64::from(entry.size.record);
@@ -268,6 +267,25 @@ impl Backlog {
             entry.content = Content::OnDisk;
         }
         entry
+    }
+}
+
+/// A message among those that wait in order of their places, or among those that were put back.
+fn find<'a>(
+    waiting: &'a mut VecDeque<Entry>,
+    returned: &'a mut VecDeque<Entry>,
+    position: Position,
+) -> Option<&'a mut Entry> {
+    match waiting.binary_search_by_key(&position, |entry| entry.position) {
+        Ok(at) => waiting.get_mut(at),
+        Err(_) => returned.iter_mut().find(|entry| entry.position == position),
+    }
+}
+
+/// A long backlog is no reason to keep so much memory for ever.
+fn shrink(entries: &mut VecDeque<Entry>) {
+    if entries.capacity() > 1024 && entries.len() < entries.capacity() / 4 {
+        entries.shrink_to(entries.capacity() / 2);
     }
 }
 

@@ -54,9 +54,13 @@ pub struct Queue {
     pub delivered_up_to: Position,
     /// What nobody takes of the dead letters that must not be lost, with the reason of each death.
     pub stranded: Vec<(Entry, super::death::Reason)>,
-    /// So many messages shall be there before the next delivery, which then begins at the last of them; an order of the
-    /// tester, in force until the time is over.
+    /// When these are offered again.
+    pub offer_again_at: Option<Instant>,
+    /// So many messages shall be there before the next delivery, which then begins at the last of them: a tester's wish,
+    /// in force until the time is over.
     pub shuffle: Option<(usize, Instant)>,
+    /// How many of them are still to be delivered: they have met their rule.
+    pub shuffled: usize,
 }
 
 impl Queue {
@@ -79,7 +83,9 @@ impl Queue {
             used_at: Instant::now(),
             delivered_up_to: 0,
             stranded: Vec::new(),
+            offer_again_at: None,
             shuffle: None,
+            shuffled: 0,
         }
     }
 
@@ -121,6 +127,11 @@ impl Queue {
         let over = |limit: Option<u64>, count: u64| limit.is_some_and(|limit| count > limit);
         over(self.options.max_length, self.backlog.len() as u64 + messages)
             || over(self.options.max_length_bytes, self.backlog.body_bytes() + bytes)
+    }
+
+    /// Whether deliveries wait until there are enough to change their order, or until it takes too long.
+    pub fn is_collecting(&self) -> bool {
+        self.shuffle.is_some_and(|(count, until)| self.backlog.len() < count && Instant::now() < until)
     }
 
     /// When its head has waited too long, in milliseconds since 1970.

@@ -91,7 +91,8 @@ impl Store {
         outcome
     }
 
-    /// Reads up to `most` messages of a queue that are on disk, from this position on. Waits for the disk.
+    /// Reads up to `most` messages of a queue that are on disk, from this position on, and no more than fit into so many
+    /// bytes, but for the first. Waits for the disk.
     ///
     /// # Errors
     ///
@@ -101,18 +102,26 @@ impl Store {
         queue: QueueId,
         from: Position,
         most: usize,
+        most_bytes: usize,
     ) -> Result<Vec<(Position, Arc<Message>)>, StoreError> {
         let messages = self.database.begin_read()?.open_table(MESSAGES)?;
         let rows = messages.range((queue, from)..=(queue, Position::MAX))?;
-        rows.take(most)
-            .map(|row| {
-                let (key, value) = row?;
-                let (_, position) = key.value();
-                let message = Message::from_record(value.value().1)
-                    .map_err(|cause| StoreError::BadRecord { queue, position, cause })?;
-                Ok((position, Arc::new(message)))
-            })
-            .collect()
+        let (mut loaded, mut bytes) = (Vec::new(), 0);
+        for row in rows.take(most) {
+            let (key, value) = row?;
+            let ((_, position), (_, record)) = (key.value(), value.value());
+            bytes += record.len();
+            if bytes > most_bytes && !loaded.is_empty() {
+                break;
+            }
+            let message = Message::from_record(record).map_err(|cause| StoreError::BadRecord {
+                queue,
+                position,
+                cause,
+            })?;
+            loaded.push((position, Arc::new(message)));
+        }
+        Ok(loaded)
     }
 
     /// Writes what was handed over and closes the file.

@@ -89,7 +89,7 @@ fn what_was_committed_is_there_after_the_broker_was_killed() {
     assert_eq!(recovered.definitions, [("queue/orders".to_owned(), b"{}".to_vec())]);
     assert_eq!(recovered.queues[&1], RecoveredQueue { delivered_up_to: Some(10), messages });
     assert_eq!(recovered.queues[&2], RecoveredQueue { delivered_up_to: Some(7), messages: Vec::new() });
-    assert_eq!(left.load(1, 0, 9).expect("it is read"), [(10, message(200)), (11, message(300))]);
+    assert_eq!(left.load(1, 0, 9, usize::MAX).expect("it is read"), [(10, message(200)), (11, message(300))]);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn messages_are_loaded_a_few_at_a_time_from_where_the_last_were() {
     commit(&mut store, rows.collect()).expect("it is written");
 
     let positions = |from| -> Vec<Position> {
-        let messages = store.load(1, from, 4).expect("it is read");
+        let messages = store.load(1, from, 4, usize::MAX).expect("it is read");
         messages.into_iter().map(|(position, _)| position).collect()
     };
 

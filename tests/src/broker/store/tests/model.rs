@@ -69,7 +69,7 @@ impl Model {
 
     pub(super) fn assert_loaded_from(&self, store: &Store) {
         for queue in QUEUES {
-            assert_eq!(store.load(queue, 0, usize::MAX).expect("it is read"), self.queue(queue));
+            assert_eq!(store.load(queue, 0, usize::MAX, usize::MAX).expect("it is read"), self.queue(queue));
         }
     }
 }
