@@ -166,6 +166,36 @@ async fn drain(channel: &Channel, queue: &str) -> Vec<Name> {
     all
 }
 
+async fn what_may_have_been_delivered_says_so_after_a_kill_and_what_was_not_after_an_orderly_end_does_not() {
+    let own = Own::new().await;
+    let channel = own.channel("one").await;
+    channel.declare(&Queue::named("q")).await.done();
+    for body in ["0 1", "0 2"] {
+        assert!(channel.put("q", Message::new(body).persistent()).await);
+    }
+
+    own.node().shut_down().await;
+    own.start().await;
+    assert!(!own.channel("one").await.get("q").await.done().expect("it is there").redelivered);
+    own.node().shut_down().await;
+    own.start().await;
+    assert_eq!(flags(&own.channel("one").await).await, [true, false]);
+
+    own.node().kill9();
+    own.start().await;
+    assert_eq!(flags(&own.channel("one").await).await, [true, true]);
+}
+
+async fn flags(channel: &Channel) -> Vec<bool> {
+    let mut flags = Vec::new();
+    while let Some(message) = channel.get("q").await.done() {
+        flags.push(message.redelivered);
+    }
+    flags
+}
+
 warren::stories! {
-    on the embedded broker: nothing_that_was_confirmed_is_lost_or_doubled_however_often_the_broker_is_killed;
+    on the embedded broker:
+        nothing_that_was_confirmed_is_lost_or_doubled_however_often_the_broker_is_killed,
+        what_may_have_been_delivered_says_so_after_a_kill_and_what_was_not_after_an_orderly_end_does_not;
 }

@@ -98,9 +98,9 @@ async fn publishers_are_blocked_at_the_limit_until_somebody_consumes() {
         unreachable!("it was asked for")
     };
     assert!(blocked.reason.as_str().contains("--queue-bytes"), "{blocked:?}");
-    // One more than fits may be in.
+    // A little more than fits may be in, as much as is read at once.
     let waiting = own.of_queue("q", "waiting").await;
-    assert!((15..=17).contains(&waiting), "{waiting} messages of 64 KiB are in 1 MiB");
+    assert!((15..=20).contains(&waiting), "{waiting} messages of 64 KiB are in 1 MiB");
 
     for _ in 0..COUNT {
         consumer.take("q").await;

@@ -247,6 +247,18 @@ async fn a_late_delivery_to_who_is_gone_goes_to_the_next() {
     assert_eq!(other.take_texts("q", 2).await, ["late", "early"]);
 }
 
+async fn a_late_delivery_to_a_consumer_that_is_cancelled_goes_to_the_next() {
+    let (own, consumer, other) = scene(&["late"]).await;
+    let rule = own.rule(Rule::new(BeforeDelivery, Effect::Delay { ms: 600_000 })).await;
+    let tag = consumer.consume("q").await.done();
+    own.fired(rule, 1).await;
+
+    consumer.cancel(&tag).await.done();
+
+    let late = other.take("q").await;
+    assert_eq!((late.text().as_str(), late.redelivered), ("late", false));
+}
+
 async fn deliveries_come_in_reverse() {
     for queue in [Queue::named("p"), Queue::named("p").quorum()] {
         let (own, consumer, other) = scene(&[]).await;
@@ -341,6 +353,7 @@ warren::stories! {
         a_delivery_that_is_late_is_overtaken,
         a_late_delivery_counts_for_the_prefetch,
         a_late_delivery_to_who_is_gone_goes_to_the_next,
+        a_late_delivery_to_a_consumer_that_is_cancelled_goes_to_the_next,
         deliveries_come_in_reverse,
         fewer_deliveries_than_were_wanted_come_in_reverse_as_well,
         a_broker_whose_consumer_went_before_its_deliveries_were_collected_is_at_rest,

@@ -149,6 +149,13 @@ impl Channel {
         Some(late)
     }
 
+    /// The same for all that a consumer would have got.
+    pub fn take_late_of(&mut self, tag: &Rc<str>) -> Vec<Unacked> {
+        let of_this = self.late.iter().filter(|(_, late)| late.consumer.as_ref() == Some(tag));
+        let numbers: Vec<u64> = of_this.map(|(number, _)| *number).collect();
+        numbers.into_iter().filter_map(|number| self.take_late(number)).collect()
+    }
+
     /// Counts deliveries to a consumer that are not acknowledged.
     fn count(&mut self, delivery: &Unacked, change: i16) {
         let Some(tag) = &delivery.consumer else { return };

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use amq_protocol::protocol::{AMQPClass, connection};
+use amq_protocol::protocol::AMQPClass;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -83,7 +83,9 @@ pub struct Broker {
     /// Queues that may have something to deliver.
     dirty: Vec<QueueId>,
     /// How many bytes of messages may wait or be unacknowledged in all queues together.
-    most_bytes: u64,
+    pub(super) most_bytes: u64,
+    /// Whether they are more, as of the last look.
+    pub(super) is_full: bool,
     pub(super) now_ms: u64,
     /// Itself, for what it does later.
     pub(super) this: Weak<RefCell<Broker>>,
@@ -110,6 +112,7 @@ impl Broker {
             burials: VecDeque::new(),
             dirty: Vec::new(),
             most_bytes,
+            is_full: false,
             now_ms: unix_ms(),
             this: Weak::new(),
             timers: Rc::default(),
@@ -223,12 +226,6 @@ impl Broker {
         }
     }
 
-    /// Hands over what is not on its way to the disk yet: the broker ends.
-    pub fn finish(&mut self) {
-        self.settle();
-        self.journal.finish();
-    }
-
     /// Brings messages to consumers, dead letters to their exchanges, and what has changed to the disk.
     pub fn settle(&mut self) {
         self.now_ms = unix_ms();
@@ -243,9 +240,7 @@ impl Broker {
             dirty.into_iter().for_each(|queue| self.dispatch(queue));
         }
         self.journal.write();
-        if self.is_blocking_someone() && self.alarm().is_none() {
-            self.unblock_publishers();
-        }
+        self.look_whether_it_is_full();
     }
 
     /// A batch is on disk.
@@ -267,49 +262,6 @@ impl Broker {
             self.after_acknowledgement(seat, &queue);
         }
         self.settle();
-    }
-
-    /// Why publishers are blocked, if they are.
-    pub(super) fn alarm(&self) -> Option<&'static str> {
-        let bytes: u64 = self.queues.values().map(|queue| queue.backlog.bytes()).sum();
-        // Once blocked, some room has to come before the next message is let in.
-        let most = if self.is_blocking_someone() { self.most_bytes / 10 * 9 } else { self.most_bytes };
-        if self.is_blocked {
-            Some("blocked by an order")
-        } else if bytes > most {
-            Some("low on room for messages: the queues hold more than --queue-bytes allows")
-        } else {
-            None
-        }
-    }
-
-    fn is_blocking_someone(&self) -> bool {
-        self.connections.values().any(|connection| connection.is_blocked)
-    }
-
-    /// Stops reading from a publisher, and says so.
-    pub(super) fn block_publisher(&mut self, id: ConnectionId, reason: &str) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        if std::mem::replace(&mut connection.is_blocked, true) {
-            return;
-        }
-        connection.link.block(true);
-        if connection.knows_blocked {
-            let blocked = connection::Blocked { reason: short(reason) };
-            connection.say(0, AMQPClass::Connection(connection::AMQPMethod::Blocked(blocked)));
-        }
-    }
-
-    /// Reads from publishers again.
-    pub(super) fn unblock_publishers(&mut self) {
-        for connection in self.connections.values_mut().filter(|connection| connection.is_blocked) {
-            connection.is_blocked = false;
-            connection.link.block(false);
-            if connection.knows_blocked {
-                let unblocked = connection::AMQPMethod::Unblocked(connection::Unblocked {});
-                connection.say(0, AMQPClass::Connection(unblocked));
-            }
-        }
     }
 
     /// Takes one consumer from its queue, which goes with its last one where it was declared so.

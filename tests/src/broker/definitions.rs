@@ -20,6 +20,9 @@ enum Key {
     Exchange(String, String),
     #[serde(rename = "queue")]
     Queue(String, String),
+    /// There from an orderly end to the next start.
+    #[serde(rename = "orderly-end")]
+    OrderlyEnd,
     /// Virtual host, exchange, queue, routing key, and the arguments, which tell bindings apart as well.
     #[serde(rename = "binding")]
     Binding(String, String, String, String, #[serde(with = "stored")] FieldTable),
@@ -29,6 +32,7 @@ impl Key {
     /// What must be there first comes first.
     fn rank(&self) -> u8 {
         match self {
+            Self::OrderlyEnd => 0,
             Self::Vhost(_) => 1,
             Self::Exchange(..) => 2,
             Self::Queue(..) => 3,
@@ -50,6 +54,11 @@ impl Broker {
             self.vhosts.insert(name.into(), Vhost::new(name));
             self.define(&Key::Vhost(name.into()), &());
         }
+    }
+
+    /// Remembers that whatever was delivered is known.
+    pub fn define_orderly_end(&mut self) {
+        self.define(&Key::OrderlyEnd, &());
     }
 
     pub(super) fn define_exchange(&mut self, vhost: &str, name: &str, options: &ExchangeOptions) {
@@ -106,9 +115,14 @@ impl Broker {
             rows.push((serde_json::from_str::<Key>(&key).map_err(bad)?, key, value));
         }
         rows.sort_by_key(|(key, ..): &(Key, _, _)| key.rank());
+        let was_orderly = matches!(rows.first(), Some((Key::OrderlyEnd, ..)));
         for (parsed, key, value) in rows {
             self.restore(parsed, &value, &mut queues)
                 .map_err(|error| format!("the store's row {key}: {error}"))?;
+        }
+        if !was_orderly {
+            // What was delivered last may not have been noted before the end, so that anything may have been seen.
+            self.queues.values_mut().for_each(|queue| queue.backlog.redeliver());
         }
         Ok(())
     }
@@ -121,6 +135,8 @@ impl Broker {
     ) -> Result<(), String> {
         let words = |error: serde_json::Error| error.to_string();
         match key {
+            // From here on it counts no more.
+            Key::OrderlyEnd => self.undefine(&key),
             Key::Vhost(name) => {
                 let vhost = Vhost::new(&name);
                 self.vhosts.insert(name.into(), vhost);

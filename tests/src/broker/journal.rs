@@ -96,19 +96,9 @@ impl Journal {
 
     /// Hands the batch over, where none is being written and there is something to do.
     pub fn write(&mut self) {
-        if self.written.is_none() && !(self.batch.is_empty() && self.consequences.is_empty()) {
-            self.hand_over();
+        if self.written.is_some() || self.batch.is_empty() && self.consequences.is_empty() {
+            return;
         }
-    }
-
-    /// Hands the last batch over, though the one before may still be written.
-    pub fn finish(&mut self) {
-        if !self.batch.is_empty() {
-            self.hand_over();
-        }
-    }
-
-    fn hand_over(&mut self) {
         self.store.write(std::mem::take(&mut self.batch));
         self.written = Some((std::mem::take(&mut self.consequences), std::mem::take(&mut self.bytes)));
         self.number += 1;

@@ -6,8 +6,8 @@
 //! machine: one process, one disk, one login. Production uses RabbitMQ.
 //!
 //! One thread owns all state and does all work that needs no disk. Read it along the way of a message: a `connection` takes
-//! its frames apart, `methods` says what each means, `publish` brings it to its queues, the `journal` to the disk and its
-//! publisher the confirm, `dispatch` takes it to a consumer, and `acknowledge` ends its way.
+//! its frames apart, `methods` says what each means, `publish` brings it to its queues, the `journal` to the disk, `confirm`
+//! tells its publisher, `dispatch` takes it to a consumer, and `acknowledge` or `bury` ends its way.
 
 mod options;
 pub use options::Options;
@@ -36,6 +36,8 @@ mod queue;
 
 mod publish;
 
+mod blocking;
+
 mod journal;
 
 mod confirm;
@@ -45,6 +47,8 @@ pub mod store;
 mod dispatch;
 
 mod acknowledge;
+
+mod bury;
 
 mod death;
 

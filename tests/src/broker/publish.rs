@@ -1,17 +1,14 @@
-//! From a publisher to the queues: routing, limits, and what becomes of dead letters.
+//! From a publisher to the queues: routing and limits.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use amq_protocol::protocol::{AMQPClass, basic};
-use amq_protocol::types::AMQPValue;
-use tokio::time::Instant;
 
 use super::arguments::Overflow;
 use super::channel::{Incoming, Seat};
 use super::connection::{ConnectionId, LOGIN};
 use super::core::{Broker, Step};
-use super::death::{self, Reason};
+use super::death::Reason;
 use super::faults::Effect;
 use super::journal::Pending;
 use super::queue::{Content, Entry, Size};
@@ -19,12 +16,9 @@ use super::refusal::Refusal;
 use super::store::{Change, QueueId};
 use super::{BadMessage, Message};
 
-/// How often dead letters that nobody took are offered again.
-const AGAIN: Duration = Duration::from_secs(1);
-
 /// What became of a message at the queues that it was routed to.
 #[derive(Debug, Default)]
-struct Enqueued {
+pub(super) struct Enqueued {
     /// Whether a confirm has to wait for the disk.
     is_stored: bool,
     /// Whether a queue had no room.
@@ -103,7 +97,7 @@ impl Broker {
     }
 
     /// Brings a message to its queues.
-    fn enqueue(&mut self, message: Arc<Message>, targets: &[QueueId]) -> Enqueued {
+    pub(super) fn enqueue(&mut self, message: Arc<Message>, targets: &[QueueId]) -> Enqueued {
         let mut result = Enqueued::default();
         let size = Size::of(&message);
         for &id in targets {
@@ -151,92 +145,6 @@ impl Broker {
         }
     }
 
-    /// Ends a message's time in a queue: it goes to the dead-letter exchange, or nowhere. Both happen in one commit.
-    pub(super) fn bury(&mut self, id: QueueId, entry: Entry, reason: Reason) {
-        let Some(queue) = self.queues.get(&id) else { return };
-        let dead_letter = queue.options.dead_letter.clone();
-        let must_arrive = is_at_least_once(queue);
-        let (name, vhost) = (queue.name.clone(), queue.vhost.clone());
-        if let Some(to) = dead_letter {
-            let message = match entry.content.message() {
-                Some(message) => Some(message.clone()),
-                None => self.load(id, entry.position),
-            };
-            let Some(message) = message else { return };
-            let letter = death::dead_letter(&message, &name, reason, &to, SystemTime::now());
-            let targets = self.dead_letter_targets(&vhost, &letter, reason);
-            if must_arrive && !self.can_arrive(&letter, &targets) {
-                self.strand(id, entry, reason);
-                return;
-            }
-            self.enqueue(Arc::new(letter), &targets);
-        }
-        if entry.content.is_stored() {
-            self.journal.add(Change::Remove { queue: id, position: entry.position });
-        }
-    }
-
-    /// Buries all that died so far.
-    pub(super) fn bury_all(&mut self) {
-        while let Some((queue, entry, reason)) = self.burials.pop_front() {
-            self.bury(queue, entry, reason);
-        }
-    }
-
-    /// Whether there are queues for a dead letter, and all take it.
-    fn can_arrive(&self, letter: &Message, targets: &[QueueId]) -> bool {
-        let size = Size::of(letter).body;
-        let refuses = |id: &QueueId| self.queues.get(id).is_some_and(|queue| queue.refuses(size));
-        !targets.is_empty() && !targets.iter().any(refuses)
-    }
-
-    /// Keeps a dead letter that nobody takes, to be offered again.
-    fn strand(&mut self, id: QueueId, entry: Entry, reason: Reason) {
-        let Some(queue) = self.queues.get_mut(&id) else { return };
-        queue.stranded.push((entry, reason));
-        queue.offer_again_at.get_or_insert_with(|| Instant::now() + AGAIN);
-        self.timers.notify_one();
-    }
-
-    /// The queues that a dead letter goes to; none that it would only go round and round through.
-    fn dead_letter_targets(&self, vhost: &str, letter: &Message, reason: Reason) -> Vec<QueueId> {
-        let Some(vhost) = self.vhosts.get(vhost) else { return Vec::new() };
-        let mut targets = Vec::new();
-        if letter.exchange().is_empty() {
-            targets.extend(vhost.queues.get(letter.routing_key()));
-        } else {
-            vhost.exchanges.route_dead_letter(letter.exchange(), letter.routing_key(), &mut targets);
-        }
-        targets.retain(|id| {
-            self.queues.get(id).is_some_and(|queue| !death::is_cycle(letter, &queue.name, reason))
-        });
-        targets
-    }
-
-    /// Loads one message that is on disk only.
-    pub(super) fn load(&self, id: QueueId, position: u64) -> Option<Arc<Message>> {
-        match self.journal.store().load(id, position, 1, 0) {
-            Ok(messages) => {
-                messages.into_iter().next().filter(|(at, _)| *at == position).map(|(_, message)| message)
-            }
-            Err(error) => {
-                log::error!("event=not_loaded queue={id} position={position} error={error}");
-                None
-            }
-        }
-    }
-
-    /// Tries again to bring dead letters to exchanges that led nowhere: those whose time has come, or all.
-    pub(super) fn offer_the_stranded(&mut self, now: Option<Instant>) {
-        for (id, queue) in &mut self.queues {
-            if queue.offer_again_at.is_none_or(|at| now.is_some_and(|now| now < at)) {
-                continue;
-            }
-            queue.offer_again_at = None;
-            self.burials.extend(queue.stranded.drain(..).map(|(entry, reason)| (*id, entry, reason)));
-        }
-    }
-
     fn say_return(&mut self, id: ConnectionId, channel: u16, message: &Message) {
         let Some(connection) = self.connections.get(&id) else { return };
         let returned = basic::Return {
@@ -260,13 +168,6 @@ fn stray(message: &Arc<Message>, size: Size) -> Entry {
         attempts: 0,
         is_redelivered: false,
     }
-}
-
-/// Whether dead letters wait in their queue until the other one can take them.
-fn is_at_least_once(queue: &super::queue::Queue) -> bool {
-    let strategy = queue.options.arguments.inner().get("x-dead-letter-strategy");
-    queue.is_quorum()
-        && matches!(strategy, Some(AMQPValue::LongString(text)) if text.as_bytes() == b"at-least-once")
 }
 
 /// Refuses what a message says wrongly of its publisher, and headers that RabbitMQ heeds and this broker does not: they must

@@ -41,6 +41,11 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     broker.borrow_mut().define_vhost("/");
     options.vhosts.iter().for_each(|vhost| broker.borrow_mut().define_vhost(vhost));
     broker.borrow_mut().settle();
+    // What the store said of the last end must be gone from the disk before anything is delivered.
+    while !broker.borrow().is_at_rest() {
+        let changes = store.committed().await?;
+        broker.borrow_mut().committed_now(changes);
+    }
 
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let listener = TcpListener::bind(address)
@@ -61,6 +66,7 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         _ = interrupt.recv() => {}
     }
     let all_said_and_written = async {
+        broker.borrow_mut().define_orderly_end();
         broker.borrow_mut().say_goodbye_to_all();
         while !broker.borrow().is_at_rest() {
             tokio::select! {
@@ -70,10 +76,7 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         }
         Ok(())
     };
-    let result = timeout(SHUT_DOWN, all_said_and_written).await.unwrap_or(Ok(()));
-    // Who does not listen does not keep the disk waiting.
-    broker.borrow_mut().finish();
-    result
+    timeout(SHUT_DOWN, all_said_and_written).await.unwrap_or(Ok(()))
 }
 
 async fn accept(broker: &Rc<RefCell<Broker>>, listener: TcpListener) {

@@ -88,14 +88,14 @@ impl Outbox {
         self.is_full.get()
     }
 
-    /// Whether it has nothing to say.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.borrow().is_empty()
-    }
-
     /// Whether it has so much to say that nothing more should be answered.
     pub fn is_overfull(&self) -> bool {
         self.bytes.borrow().len() >= OVERFULL
+    }
+
+    /// Whether it has nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.borrow().is_empty()
     }
 
     /// Returns when there is room after it was full.

@@ -18,8 +18,11 @@ use super::{ConnectionId, Link, frames, handshake};
 /// How much is read at once.
 const CHUNK: usize = 64 * 1024;
 
+/// A client that introduces itself says no more than this, most of the time.
+const GREETING: usize = 4 * 1024;
+
 /// More than this is not taken from publishers before the disk has caught up.
-const UNWRITTEN: usize = 4 * 1024 * 1024;
+const UNWRITTEN: usize = 8 * 1024 * 1024;
 
 /// How long a client may take to answer a goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -35,7 +38,7 @@ pub async fn serve(broker: Rc<RefCell<Broker>>, mut socket: TcpStream) {
     let peer = socket.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
     let _ = socket.set_nodelay(true);
     until_it_greets(&broker).await;
-    let mut unread = Vec::new();
+    let mut unread = Vec::with_capacity(GREETING);
     let exists = |vhost: &str| broker.borrow().vhosts.contains_key(vhost);
     let agreement = match handshake::shake_hands(&mut socket, &mut unread, exists).await {
         Ok(agreement) => agreement,

@@ -128,6 +128,9 @@ impl Broker {
         let Some(queue) = self.queues.get_mut(&queue_id) else { return };
         queue.unsubscribe(&Subscriber { connection: id, channel, tag: tag.clone() });
         self.timers.notify_one();
+        if let Some(channel) = self.channel_mut(id, channel) {
+            channel.take_late_of(tag).iter().for_each(|late| self.give_back(late));
+        }
         self.delete_if_abandoned(queue_id);
     }
 

@@ -3,27 +3,18 @@
 mod basic;
 mod channel;
 mod connection;
+mod content;
 mod exchange;
+mod met;
+mod name;
 mod queue;
 
-use std::rc::Rc;
+use amq_protocol::protocol::{AMQPClass, channel as channel_methods, connection as connection_methods};
 
-use amq_protocol::protocol::{
-    AMQPClass, basic as basic_methods, channel as channel_methods, connection as connection_methods,
-};
-
-use super::channel::{Channel, Incoming};
+use super::channel::Channel;
 use super::connection::{BadFrame, ConnectionId, Frame, Payload, short};
 use super::core::{Broker, Step, unix_ms};
-use super::effects::NOTHING;
-use super::faults::{Effect, Moment, Occasion};
 use super::refusal::{Refusal, Scope};
-
-/// So much room is made for a body before any of it has come.
-const AT_ONCE: u64 = 128 * 1024;
-
-/// The longest body, as RabbitMQ has it.
-const MOST_BODY: u64 = 128 * 1024 * 1024;
 
 impl Broker {
     /// Does what a frame says. `is_released` says that a tester's rules have seen it before.
@@ -143,166 +134,6 @@ impl Broker {
         }
     }
 
-    /// Has the effect of a tester's rule about a method, or about the acknowledgement that it is.
-    fn meet_method(&mut self, id: ConnectionId, channel: u16, class: &AMQPClass) -> Option<Step> {
-        let method = name_of(class);
-        let mut effect = self.meet(id, Occasion { moment: Moment::Method, method, ..NOTHING });
-        if effect.is_none() && matches!(method, "basic.ack" | "basic.nack" | "basic.reject") {
-            let queue = self.queue_of_acknowledgement(id, channel, class);
-            let queue = queue.as_deref().unwrap_or_default();
-            effect = self.meet(id, Occasion { moment: Moment::AckReceived, queue, ..NOTHING });
-        }
-        self.interrupt(id, channel, effect.as_ref())
-    }
-
-    /// The queue of the delivery that an acknowledgement names.
-    fn queue_of_acknowledgement(&self, id: ConnectionId, channel: u16, class: &AMQPClass) -> Option<Rc<str>> {
-        use amq_protocol::protocol::basic::AMQPMethod;
-        let tag = match class {
-            AMQPClass::Basic(AMQPMethod::Ack(ack)) => ack.delivery_tag,
-            AMQPClass::Basic(AMQPMethod::Nack(nack)) => nack.delivery_tag,
-            AMQPClass::Basic(AMQPMethod::Reject(reject)) => reject.delivery_tag,
-            _ => return None,
-        };
-        let unacked = &self.connections.get(&id)?.channels.get(&channel)?.unacked;
-        // Zero means all.
-        let unacked = if tag == 0 { unacked.values().next() } else { unacked.get(&tag) }?;
-        Some(self.queues.get(&unacked.queue)?.name.clone())
-    }
-
-    /// Has an effect before something is done; `None` where it is to be done all the same.
-    fn interrupt(&mut self, id: ConnectionId, channel: u16, effect: Option<&Effect>) -> Option<Step> {
-        match effect? {
-            effect @ (Effect::Hold | Effect::Silence) => {
-                self.before(effect, id, channel);
-                Some(Step::Hold)
-            }
-            // There is no channel that could be closed.
-            Effect::CloseChannel { .. } if channel == 0 => None,
-            effect => (!self.before(effect, id, channel)).then_some(Step::Next),
-        }
-    }
-
-    fn content_header(
-        &mut self,
-        id: ConnectionId,
-        channel_id: u16,
-        class: u16,
-        body_size: u64,
-        properties: &[u8],
-        is_released: bool,
-    ) -> Result<Step, Refusal> {
-        let channel = self.channel_mut(id, channel_id).and_then(|channel| channel.incoming.as_mut());
-        if class != 60 || channel.is_none_or(|incoming| incoming.head.is_some()) {
-            return Err(Refusal::unexpected_frame("expected a method, got a content header instead"));
-        }
-        if body_size > MOST_BODY {
-            return Err(Refusal::precondition_failed(format_args!(
-                "message size {body_size} is larger than configured max size {MOST_BODY}"
-            )));
-        }
-        if body_size == 0
-            && let Some(step) = self.whole_message(id, channel_id, (properties, b""), is_released)?
-            && step != Step::Next
-        {
-            return Ok(step);
-        }
-        if let Some(channel) = self.channel_mut(id, channel_id)
-            && let Some(incoming) = channel.incoming.as_mut()
-        {
-            incoming.head = Some((properties.into(), body_size));
-            incoming.body.reserve_exact(body_size.min(AT_ONCE) as usize);
-        }
-        // As RabbitMQ, which stops reading between head and body.
-        match self.alarm() {
-            None => Ok(Step::Next),
-            Some(reason) => {
-                self.block_publisher(id, reason);
-                Ok(Step::Pause)
-            }
-        }
-    }
-
-    fn content_body(
-        &mut self,
-        id: ConnectionId,
-        channel_id: u16,
-        part: &[u8],
-        is_released: bool,
-    ) -> Result<Step, Refusal> {
-        let channel = self.channel_mut(id, channel_id).and_then(|channel| channel.incoming.as_ref());
-        let Some((Some((_, size)), so_far)) =
-            channel.map(|incoming| (incoming.head.as_ref(), incoming.body.len()))
-        else {
-            return Err(Refusal::unexpected_frame(
-                "expected a method or a content header, got a body instead",
-            ));
-        };
-        let (size, so_far) = (*size, (so_far + part.len()) as u64);
-        if so_far > size {
-            return Err(Refusal::unexpected_frame("the body is longer than its header said"));
-        }
-        if so_far == size
-            && let Some(step) = self.whole_message(id, channel_id, (b"", part), is_released)?
-        {
-            return Ok(step);
-        }
-        if let Some(channel) = self.channel_mut(id, channel_id)
-            && let Some(incoming) = channel.incoming.as_mut()
-        {
-            incoming.body.extend_from_slice(part);
-        }
-        Ok(Step::Next)
-    }
-
-    /// Publishes the message whose last frame this is, unless a tester wants something else first.
-    fn whole_message(
-        &mut self,
-        id: ConnectionId,
-        channel_id: u16,
-        (properties, part): (&[u8], &[u8]),
-        is_released: bool,
-    ) -> Result<Option<Step>, Refusal> {
-        let mut effect = None;
-        if !is_released && !self.rules.is_empty() {
-            let Some(channel) = self.channel_mut(id, channel_id) else { return Ok(None) };
-            let Some(incoming) = channel.incoming.as_ref() else { return Ok(None) };
-            let (exchange, routing_key) = (incoming.exchange.clone(), incoming.routing_key.clone());
-            let (moment, exchange, routing_key) = (Moment::PublishReceived, &exchange, &routing_key);
-            effect = self.meet(id, Occasion { moment, exchange, routing_key, ..NOTHING });
-            if let Some(step) = self.interrupt(id, channel_id, effect.as_ref()) {
-                return Ok(Some(step));
-            }
-        }
-        let Some(channel) = self.channel_mut(id, channel_id) else { return Ok(None) };
-        let Some(mut incoming) = channel.incoming.take() else { return Ok(None) };
-        incoming.body.extend_from_slice(part);
-        incoming.head.get_or_insert_with(|| (properties.into(), 0));
-        self.publish(id, channel_id, incoming, effect).map(Some)
-    }
-
-    /// Begins a message.
-    fn begin_publish(
-        &mut self,
-        id: ConnectionId,
-        channel: u16,
-        publish: basic_methods::Publish,
-    ) -> Result<Step, Refusal> {
-        if publish.immediate {
-            return Err(Refusal::not_implemented("immediate=true"));
-        }
-        if let Some(channel) = self.channel_mut(id, channel) {
-            channel.incoming = Some(Incoming {
-                exchange: publish.exchange.as_str().into(),
-                routing_key: publish.routing_key.as_str().into(),
-                mandatory: publish.mandatory,
-                head: None,
-                body: Vec::new(),
-            });
-        }
-        Ok(Step::Next)
-    }
-
     /// Tells a client why its channel is closed, and closes it.
     pub(super) fn close_channel(
         &mut self,
@@ -385,58 +216,5 @@ impl Broker {
             connection.deferred = method.map(|method| (channel, method));
         }
         Step::Commit(number)
-    }
-}
-
-/// How the specification writes a method.
-fn name_of(class: &AMQPClass) -> &'static str {
-    use amq_protocol::protocol::{basic, channel, confirm, exchange, queue};
-    match class {
-        AMQPClass::Basic(method) => match method {
-            basic::AMQPMethod::Publish(_) => "basic.publish",
-            basic::AMQPMethod::Ack(_) => "basic.ack",
-            basic::AMQPMethod::Nack(_) => "basic.nack",
-            basic::AMQPMethod::Reject(_) => "basic.reject",
-            basic::AMQPMethod::Consume(_) => "basic.consume",
-            basic::AMQPMethod::Cancel(_) => "basic.cancel",
-            basic::AMQPMethod::CancelOk(_) => "basic.cancel-ok",
-            basic::AMQPMethod::Get(_) => "basic.get",
-            basic::AMQPMethod::Qos(_) => "basic.qos",
-            basic::AMQPMethod::Recover(_) | basic::AMQPMethod::RecoverAsync(_) => "basic.recover",
-            _ => "basic",
-        },
-        AMQPClass::Channel(method) => match method {
-            channel::AMQPMethod::Open(_) => "channel.open",
-            channel::AMQPMethod::Close(_) => "channel.close",
-            channel::AMQPMethod::CloseOk(_) => "channel.close-ok",
-            channel::AMQPMethod::Flow(_) => "channel.flow",
-            _ => "channel",
-        },
-        AMQPClass::Exchange(method) => match method {
-            exchange::AMQPMethod::Declare(_) => "exchange.declare",
-            exchange::AMQPMethod::Delete(_) => "exchange.delete",
-            exchange::AMQPMethod::Bind(_) => "exchange.bind",
-            exchange::AMQPMethod::Unbind(_) => "exchange.unbind",
-            _ => "exchange",
-        },
-        AMQPClass::Queue(method) => match method {
-            queue::AMQPMethod::Declare(_) => "queue.declare",
-            queue::AMQPMethod::Bind(_) => "queue.bind",
-            queue::AMQPMethod::Unbind(_) => "queue.unbind",
-            queue::AMQPMethod::Purge(_) => "queue.purge",
-            queue::AMQPMethod::Delete(_) => "queue.delete",
-            _ => "queue",
-        },
-        AMQPClass::Confirm(method) => match method {
-            confirm::AMQPMethod::Select(_) => "confirm.select",
-            _ => "confirm",
-        },
-        AMQPClass::Tx(_) => "tx",
-        AMQPClass::Access(_) => "access",
-        AMQPClass::Connection(method) => match method {
-            connection_methods::AMQPMethod::Close(_) => "connection.close",
-            connection_methods::AMQPMethod::CloseOk(_) => "connection.close-ok",
-            _ => "connection",
-        },
     }
 }

@@ -152,6 +152,11 @@ impl Backlog {
         self.waiting.push_back(entry);
     }
 
+    /// Says of all that wait that somebody may have seen them.
+    pub fn redeliver(&mut self) {
+        self.waiting.iter_mut().for_each(|entry| entry.is_redelivered = true);
+    }
+
     /// Gives no position up to this one again.
     pub fn begin_after(&mut self, position: Position) {
         self.next = self.next.max(position + 1);
