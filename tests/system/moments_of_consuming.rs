@@ -50,6 +50,7 @@ async fn delivered_and_not_applied() -> Stage {
     let held = stage.at(Moment::BeforeDelivery, Effect::Hold).await;
     stage.place().await;
     stage.hit(held).await;
+    stage.system.wait_outboxes_empty().await;
     stall(&stage.system.users, "repository").await;
 
     stage.broker().release().await.expect("the broker answers");
@@ -103,7 +104,7 @@ async fn a_broker_killed_between_effect_and_ack_delivers_again_and_it_is_known()
     let mut stage = Stage::set().await;
     stage.at(Moment::AckReceived, Effect::Crash).await;
 
-    stage.place().await;
+    stage.place_and_publish().await;
     stage.crashed().await;
 
     stage.finish(1, 1..=1).await;
@@ -112,7 +113,7 @@ async fn a_broker_killed_between_effect_and_ack_delivers_again_and_it_is_known()
 async fn a_broker_killed_while_it_writes_an_ack_down_doubles_nothing() {
     let mut stage = Stage::set().await;
     let held = stage.at(Moment::AckReceived, Effect::Hold).await;
-    stage.place().await;
+    stage.place_and_publish().await;
     stage.hit(held).await;
 
     // The disk takes longer than the way from one order to the next; where it did not, the event is gone for good.
@@ -128,7 +129,7 @@ async fn a_broker_killed_when_an_ack_is_on_disk_has_forgotten_the_event_for_good
     let mut stage = Stage::set().await;
     stage.at(Moment::AckStored, Effect::Crash).await;
 
-    stage.place().await;
+    stage.place_and_publish().await;
     stage.crashed().await;
 
     stage.finish(1, 0..=0).await;

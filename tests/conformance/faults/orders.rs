@@ -157,7 +157,9 @@ async fn blocked_publishers_are_told_and_go_on_later_while_consumers_go_on() {
     let connection::AMQPMethod::Blocked(blocked) = blocked else { panic!("{blocked:?}") };
     assert_eq!(blocked.reason.as_str(), "blocked by an order");
     publisher.publish("", "q", "second").await;
+    // As RabbitMQ, it stopped reading between the head of the first and its body.
     assert!(!consumer.connection().has_heard(1).await);
+    assert_eq!(consumer.get("q").await.done(), None, "the others are served");
     beat(&publisher).await;
 
     own.order(Order::Unblock).await;

@@ -27,23 +27,23 @@ pub struct Options {
 #[derive(Subcommand, Debug)]
 pub(super) enum Action {
     /// Close the sockets of connections without a word
-    #[command(after_help = "Example: warren fault drop --name users")]
+    #[command(after_help = "Example: cargo fault drop --name users")]
     Drop {
         #[command(flatten)]
         select: Select,
     },
     /// Close every new connection at once
-    #[command(after_help = "Example: warren fault refuse --for 5s")]
+    #[command(after_help = "Example: cargo fault refuse --for 5s")]
     Refuse {
         /// For so long; until `accept` if not given
         #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
         lasting: Option<Duration>,
     },
     /// Accept new connections again
-    #[command(after_help = "Example: warren fault accept")]
+    #[command(after_help = "Example: cargo fault accept")]
     Accept,
     /// Neither read nor write any more, while the sockets stay open
-    #[command(after_help = "Example: warren fault silence --for 20s")]
+    #[command(after_help = "Example: cargo fault silence --for 20s")]
     Silence {
         #[command(flatten)]
         select: Select,
@@ -53,22 +53,22 @@ pub(super) enum Action {
         lasting: Option<Duration>,
     },
     /// End every silence
-    #[command(after_help = "Example: warren fault speak")]
+    #[command(after_help = "Example: cargo fault speak")]
     Speak,
     /// Block publishers, as under a memory alarm
-    #[command(after_help = "Example: warren fault block")]
+    #[command(after_help = "Example: cargo fault block")]
     Block,
     /// Let publishers go on
-    #[command(after_help = "Example: warren fault unblock")]
+    #[command(after_help = "Example: cargo fault unblock")]
     Unblock,
     /// Cancel every consumer of a queue
-    #[command(after_help = "Example: warren fault cancel-consumers users.order-created")]
+    #[command(after_help = "Example: cargo fault cancel-consumers users.order-created")]
     CancelConsumers {
         /// Its name
         queue: String,
     },
     /// Close every channel with an error
-    #[command(after_help = "Example: warren fault close-channels --name orders --code 406")]
+    #[command(after_help = "Example: cargo fault close-channels --name orders --code 406")]
     CloseChannels {
         #[command(flatten)]
         select: Select,
@@ -82,30 +82,30 @@ pub(super) enum Action {
         text: String,
     },
     /// Delete every queue with all that is in it, as a broker that lost its disk
-    #[command(after_help = "Example: warren fault forget-queues")]
+    #[command(after_help = "Example: cargo fault forget-queues")]
     ForgetQueues,
     /// Add a virtual host
-    #[command(after_help = "Example: warren fault add-vhost second")]
+    #[command(after_help = "Example: cargo fault add-vhost second")]
     AddVhost {
         /// Its name
         name: String,
     },
     /// Refuse the next publishes with basic.nack
-    #[command(after_help = "Example: warren fault nack --count 3")]
+    #[command(after_help = "Example: cargo fault nack --count 3")]
     Nack {
         /// So many, or `always`
         #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
         count: u64,
     },
     /// Return the next publishes as if nothing were bound to their exchange
-    #[command(after_help = "Example: warren fault return --count 3")]
+    #[command(after_help = "Example: cargo fault return --count 3")]
     Return {
         /// So many, or `always`
         #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
         count: u64,
     },
     /// Confirm the next publishes later
-    #[command(after_help = "Example: warren fault delay-confirms 200ms --count 100")]
+    #[command(after_help = "Example: cargo fault delay-confirms 200ms --count 100")]
     DelayConfirms {
         /// By so much
         #[arg(value_name = "DURATION", value_parser = duration::parse)]
@@ -116,7 +116,7 @@ pub(super) enum Action {
         count: u64,
     },
     /// Send the next deliveries later
-    #[command(after_help = "Example: warren fault delay-deliveries 200ms --count 100")]
+    #[command(after_help = "Example: cargo fault delay-deliveries 200ms --count 100")]
     DelayDeliveries {
         /// By so much
         #[arg(value_name = "DURATION", value_parser = duration::parse)]
@@ -127,7 +127,7 @@ pub(super) enum Action {
         count: u64,
     },
     /// Collect confirms, and send them in reverse
-    #[command(after_help = "Example: warren fault reorder-confirms 5")]
+    #[command(after_help = "Example: cargo fault reorder-confirms 5")]
     ReorderConfirms {
         /// So many together
         #[arg(value_name = "SIZE", value_parser = clap::value_parser!(u32).range(2..))]
@@ -138,7 +138,7 @@ pub(super) enum Action {
         count: u64,
     },
     /// Collect deliveries, and send them in reverse
-    #[command(after_help = "Example: warren fault reorder-deliveries 5")]
+    #[command(after_help = "Example: cargo fault reorder-deliveries 5")]
     ReorderDeliveries {
         /// So many together
         #[arg(value_name = "SIZE", value_parser = clap::value_parser!(u32).range(2..))]
@@ -149,7 +149,7 @@ pub(super) enum Action {
         count: u64,
     },
     /// Deliver the next messages twice
-    #[command(after_help = "Example: warren fault twice --count 10")]
+    #[command(after_help = "Example: cargo fault twice --count 10")]
     Twice {
         /// So many, or `always`
         #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
@@ -162,16 +162,16 @@ pub(super) enum Action {
     )]
     Rule(RuleOptions),
     /// Remove all rules; what they hold stays held until `release`
-    #[command(after_help = "Example: warren fault clear-rules")]
+    #[command(after_help = "Example: cargo fault clear-rules")]
     ClearRules,
     /// Let go on what rules hold
-    #[command(after_help = "Example: warren fault release")]
+    #[command(after_help = "Example: cargo fault release")]
     Release,
     /// Print how the broker is, and how often each rule fired
-    #[command(after_help = "Example: warren fault status")]
+    #[command(after_help = "Example: cargo fault status")]
     Status,
     /// End the broker as `kill -9` does; `cargo up` starts it again
-    #[command(after_help = "Example: warren fault crash")]
+    #[command(after_help = "Example: cargo fault crash")]
     Crash,
 }
 
