@@ -53,28 +53,28 @@ impl Tap {
         }
     }
 
-    async fn read_on(&self, mut see: impl FnMut(Passed)) -> Result<String, BrokerError> {
+    async fn read_on(&self, see: impl FnMut(Passed)) -> Result<String, BrokerError> {
         let wire = self.connect().await?;
-        let mut lost = std::pin::pin!(wire.watch().until_lost(|_| {}));
+        let lost = wire.watch().until_lost(|_| {});
+        // The link is watched whatever is waited for: on one that is lost, lapin may leave any question without an answer,
+        // an acknowledgement too.
+        tokio::select! {
+            ended = self.consume(&wire, see) => ended,
+            reason = lost => Ok(reason),
+        }
+    }
+
+    async fn consume(&self, wire: &Wire, mut see: impl FnMut(Passed)) -> Result<String, BrokerError> {
         let channel = wire.channel().await?;
-        let failed = |error: &lapin::Error| BrokerError::from_lapin(format!("read {}", self.queue), error);
-        let consume = async {
-            channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-            let (name, options) = (ShortString::default(), BasicConsumeOptions::default());
-            channel.basic_consume(self.queue.into(), name, options, FieldTable::default()).await
-        };
-        let mut deliveries = tokio::select! {
-            consumer = consume => consumer.map_err(|error| failed(&error))?,
-            reason = &mut lost => return Ok(reason),
-        };
-        loop {
-            let mut delivery = tokio::select! {
-                delivery = deliveries.next() => match delivery {
-                    Some(Ok(delivery)) => delivery,
-                    Some(Err(error)) => return Ok(explain(&error)),
-                    None => return Ok("the broker ended the consumer".to_owned()),
-                },
-                reason = &mut lost => return Ok(reason),
+        let failed = |error: lapin::Error| BrokerError::from_lapin(format!("read {}", self.queue), &error);
+        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(failed)?;
+        let (name, options) = (ShortString::default(), BasicConsumeOptions::default());
+        let consumer = channel.basic_consume(self.queue.into(), name, options, FieldTable::default());
+        let mut deliveries = consumer.await.map_err(failed)?;
+        while let Some(delivery) = deliveries.next().await {
+            let mut delivery = match delivery {
+                Ok(delivery) => delivery,
+                Err(error) => return Ok(explain(&error)),
             };
             let message = Incoming::take(&mut delivery);
             see(Passed {
@@ -82,8 +82,9 @@ impl Tap {
                 routing_key: message.routing_key,
                 body: message.body,
             });
-            delivery.acker.ack(BasicAckOptions::default()).await.map_err(|error| failed(&error))?;
+            delivery.acker.ack(BasicAckOptions::default()).await.map_err(failed)?;
         }
+        Ok("the broker ended the consumer".to_owned())
     }
 
     async fn connect(&self) -> Result<Wire, BrokerError> {

@@ -149,7 +149,7 @@ where
         };
         let context = Context::new();
         let addr = context.address();
-        let (strike, struck) = mpsc::channel(1);
+        let (strike, struck) = mpsc::unbounded_channel();
         let mut running = actix::spawn(run_with_faults(context.into_future(actor), struck));
         self.handle.lead_to(Some(Living { addr, life: life.clone() }));
         if self.spec.healthy_when_started {
@@ -165,8 +165,8 @@ where
                     },
                 }),
                 Some(fault) = self.faults.recv() => {
-                    // Fails only where the actor has just ended, or is about to.
-                    let _ = strike.try_send(fault);
+                    // Fails only where the actor has just ended.
+                    let _ = strike.send(fault);
                 }
                 _ = self.stopping.changed() => {
                     running.abort();
@@ -219,7 +219,10 @@ where
 }
 
 /// Polls the actor until it ends or a fault ends it; faults strike in the actor's own task.
-async fn run_with_faults(mut actor: impl Future<Output = ()> + Unpin, mut faults: mpsc::Receiver<Fault>) {
+async fn run_with_faults(
+    mut actor: impl Future<Output = ()> + Unpin,
+    mut faults: mpsc::UnboundedReceiver<Fault>,
+) {
     let mut stalled = Duration::ZERO;
     loop {
         // The guardian keeps the sender as long as the actor lives.

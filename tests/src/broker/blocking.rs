@@ -4,11 +4,12 @@ use amq_protocol::protocol::{AMQPClass, connection};
 
 use super::connection::{ConnectionId, short};
 use super::core::Broker;
+use super::queue::Queue;
 
 impl Broker {
     /// Looks whether the queues hold too much, and lets publishers go on where they do not any more.
     pub(super) fn look_whether_it_is_full(&mut self) {
-        let bytes: u64 = self.queues.values().map(|queue| queue.backlog.bytes()).sum();
+        let bytes: u64 = self.queues.values().map(Queue::bytes).sum();
         // Once blocked, some room has to come before the next message is let in.
         let most = if self.is_full { self.most_bytes / 10 * 9 } else { self.most_bytes };
         self.is_full = bytes > most;

@@ -9,11 +9,14 @@ use tokio::time::Instant;
 use super::Message;
 use super::core::Broker;
 use super::death::{self, Reason};
-use super::queue::{Entry, Queue, Size};
+use super::queue::{Content, Entry, Queue, Size};
 use super::store::{Change, QueueId};
 
 /// How often dead letters that nobody took are offered again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// So many of them, that a long line of them stops nobody else.
+const AT_ONCE: usize = 1000;
 
 impl Broker {
     /// Ends a message's time in a queue: it goes to the dead-letter exchange, or nowhere. Both happen in one commit.
@@ -23,11 +26,8 @@ impl Broker {
         let must_arrive = is_at_least_once(queue);
         let (name, vhost) = (queue.name.clone(), queue.vhost.clone());
         if let Some(to) = dead_letter {
-            let message = match entry.content.message() {
-                Some(message) => Some(message.clone()),
-                None => self.load(id, entry.position),
-            };
-            let Some(message) = message else { return };
+            let loaded = || self.journal.load(id, entry.position, 1, 0).pop().map(|(_, message)| message);
+            let Some(message) = entry.content.message().cloned().or_else(loaded) else { return };
             let letter = death::dead_letter(&message, &name, reason, &to, SystemTime::now());
             let targets = self.dead_letter_targets(&vhost, &letter, reason);
             if must_arrive && !self.can_arrive(&letter, &targets) {
@@ -56,8 +56,13 @@ impl Broker {
     }
 
     /// Keeps a dead letter that nobody takes, to be offered again.
-    fn strand(&mut self, id: QueueId, entry: Entry, reason: Reason) {
+    ///
+    /// Which death it died is not on disk: after a restart it waits in its queue like any other.
+    fn strand(&mut self, id: QueueId, mut entry: Entry, reason: Reason) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
+        if matches!(entry.content, Content::Cached(_)) {
+            entry.content = Content::OnDisk;
+        }
         queue.stranded.push((entry, reason));
         queue.offer_again_at.get_or_insert_with(|| Instant::now() + AGAIN);
         self.timers.notify_one();
@@ -78,27 +83,17 @@ impl Broker {
         targets
     }
 
-    /// Loads one message that is on disk only.
-    pub(super) fn load(&self, id: QueueId, position: u64) -> Option<Arc<Message>> {
-        match self.journal.store().load(id, position, 1, 0) {
-            Ok(messages) => {
-                messages.into_iter().next().filter(|(at, _)| *at == position).map(|(_, message)| message)
-            }
-            Err(error) => {
-                log::error!("event=not_loaded queue={id} position={position} error={error}");
-                None
-            }
-        }
-    }
-
     /// Tries again to bring dead letters to exchanges that led nowhere: those whose time has come, or all.
     pub(super) fn offer_the_stranded(&mut self, now: Option<Instant>) {
         for (id, queue) in &mut self.queues {
             if queue.offer_again_at.is_none_or(|at| now.is_some_and(|now| now < at)) {
                 continue;
             }
-            queue.offer_again_at = None;
-            self.burials.extend(queue.stranded.drain(..).map(|(entry, reason)| (*id, entry, reason)));
+            let offered =
+                if now.is_some() { queue.stranded.len().min(AT_ONCE) } else { queue.stranded.len() };
+            let offered = queue.stranded.drain(..offered);
+            self.burials.extend(offered.map(|(entry, reason)| (*id, entry, reason)));
+            queue.offer_again_at = (!queue.stranded.is_empty()).then(|| Instant::now() + AGAIN);
         }
     }
 }

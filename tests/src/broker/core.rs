@@ -124,6 +124,10 @@ impl Broker {
         let id = self.next_connection;
         self.next_connection += 1;
         link.silence_by_order(self.is_silenced(&agreement.name));
+        // It came before the others were turned away.
+        if self.is_refusing() {
+            link.cut();
+        }
         self.connections.insert(id, Connection::new(agreement, link));
         id
     }
@@ -146,11 +150,20 @@ impl Broker {
         connection.queues.into_iter().for_each(|queue| self.delete_queue(queue));
     }
 
-    /// Tells every client that the broker ends.
-    pub fn say_goodbye_to_all(&mut self) {
+    /// Tells every client that the broker ends, takes no other, and has the disk know that it ended in good order.
+    pub fn begin_to_end(&mut self) {
+        self.refusing = Some(None);
+        self.define_orderly_end();
         let refusal = Refusal::connection_forced("broker forced connection closure with reason 'shutdown'");
         let all: Vec<_> = self.connections.keys().copied().collect();
         all.into_iter().for_each(|id| self.close_connection(id, (0, 0), &refusal));
+        self.settle();
+    }
+
+    /// Ends every connection without a word.
+    pub fn cut_all(&mut self) {
+        let all: Vec<_> = self.connections.keys().copied().collect();
+        all.into_iter().for_each(|id| self.cut(id));
         self.settle();
     }
 

@@ -120,12 +120,7 @@ impl Broker {
             return Some(message.clone());
         }
         let position = head.position;
-        match self.journal.store().load(id, position, LOAD, LOAD_BYTES) {
-            Ok(messages) => queue.backlog.loaded(messages),
-            Err(error) => {
-                log::error!("event=not_loaded queue={:?} position={position} error={error}", queue.name);
-            }
-        }
+        queue.backlog.loaded(self.journal.load(id, position, LOAD, LOAD_BYTES));
         queue.backlog.head()?.content.message().cloned()
     }
 

@@ -2,12 +2,16 @@
 //!
 //! One batch is being written while the next one is collected, so the more there is to do, the more goes into one commit.
 
+use std::fmt;
+use std::process;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::Message;
 use super::channel::Seat;
-use super::store::{Change, Store};
+use super::store::{Change, Position, QueueId, Store};
 
 /// What a change costs in memory beside its message, about.
 const CHANGE: usize = 256;
@@ -116,8 +120,26 @@ impl Journal {
         self.written.is_none() && self.batch.is_empty()
     }
 
-    /// What it writes to.
-    pub fn store(&self) -> &Store {
-        &self.store
+    /// Loads messages of a queue that are on disk only, from this position on: so many, or fewer where they are large.
+    ///
+    /// Ends the process where the first of them cannot be read, as a disk that cannot be written does: a broker that goes
+    /// on without a message has lost it.
+    pub fn load(
+        &self,
+        queue: QueueId,
+        from: Position,
+        most: usize,
+        most_bytes: usize,
+    ) -> Vec<(Position, Arc<Message>)> {
+        match self.store.load(queue, from, most, most_bytes) {
+            Ok(messages) if messages.first().is_some_and(|(position, _)| *position == from) => messages,
+            Ok(_) => give_up(format_args!("queue {queue} has no message at position {from}")),
+            Err(error) => give_up(crate::up::with_causes(&error)),
+        }
     }
+}
+
+fn give_up(why: impl fmt::Display) -> ! {
+    log::error!("event=not_loaded reason=\"{why}\"");
+    process::exit(1)
 }

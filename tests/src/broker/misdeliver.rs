@@ -147,6 +147,7 @@ impl Broker {
 
     fn load_delivered(&self, id: QueueId, position: Position) -> Option<Arc<Message>> {
         let entry = self.queues.get(&id)?.backlog.delivered(position)?;
-        entry.content.message().cloned().or_else(|| self.load(id, position))
+        let loaded = || self.journal.load(id, position, 1, 0).pop().map(|(_, message)| message);
+        entry.content.message().cloned().or_else(loaded)
     }
 }

@@ -52,7 +52,9 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| format!("cannot listen on {address}: {error}; choose another port with --port"))?;
     let (orders, received) = mpsc::unbounded_channel();
-    spawn_local(faults::serve(faults::listen(&options.data)?, orders));
+    let control = faults::listen(&options.data)
+        .map_err(|error| format!("cannot make the control socket in {}: {error}", options.data.display()))?;
+    spawn_local(faults::serve(control, orders));
 
     let mut stdout = std::io::stdout();
     let _ = writeln!(stdout, "ready on {address}; messages are kept in {}", options.data.display());
@@ -65,18 +67,24 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    let all_said_and_written = async {
-        broker.borrow_mut().define_orderly_end();
-        broker.borrow_mut().say_goodbye_to_all();
-        while !broker.borrow().is_at_rest() {
-            tokio::select! {
-                changes = store.committed() => broker.borrow_mut().committed_now(changes?),
-                () = sleep(LOOK) => {}
-            }
+    broker.borrow_mut().begin_to_end();
+    if let Ok(rested) = timeout(SHUT_DOWN, rest(&broker, &store)).await {
+        return Ok(rested?);
+    }
+    // Who does not listen is left behind; the disk is not.
+    broker.borrow_mut().cut_all();
+    Ok(rest(&broker, &store).await?)
+}
+
+/// Returns when all is on disk and everybody has heard what there was to hear.
+async fn rest(broker: &Rc<RefCell<Broker>>, store: &Store) -> Result<(), StoreError> {
+    while !broker.borrow().is_at_rest() {
+        tokio::select! {
+            changes = store.committed() => broker.borrow_mut().committed_now(changes?),
+            () = sleep(LOOK) => {}
         }
-        Ok(())
-    };
-    timeout(SHUT_DOWN, all_said_and_written).await.unwrap_or(Ok(()))
+    }
+    Ok(())
 }
 
 async fn accept(broker: &Rc<RefCell<Broker>>, listener: TcpListener) {

@@ -118,7 +118,8 @@ impl Outbox {
 
     /// Says what waits now, and then the process ends as if it were killed.
     pub fn crash_once_said(&self) {
-        self.crash_after.set(Some(self.bytes.borrow().len()));
+        let said = self.bytes.borrow().len();
+        self.crash_after.set(Some(self.crash_after.get().map_or(said, |earlier| earlier.min(said))));
         self.wake.notify_one();
     }
 

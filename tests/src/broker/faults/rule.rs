@@ -53,15 +53,15 @@ pub enum Moment {
     PublishReceived,
     /// It is on disk in every queue that it was routed to, and no confirm was sent.
     PublishStored,
-    /// Its confirm was written to the socket.
+    /// Its confirm was said; what is done then is done once the confirm is written to the socket.
     ConfirmSent,
-    /// A message was taken from its queue for a consumer, and nothing of it was written.
+    /// A message is about to be taken from its queue for a consumer.
     BeforeDelivery,
-    /// It was written to the socket.
+    /// It was said; what is done then is done once it is written to the socket.
     DeliverySent,
     /// An acknowledgement was read and not applied.
     AckReceived,
-    /// What it acknowledges is removed on disk.
+    /// What it acknowledges is removed on disk, or waits again.
     AckStored,
     /// Any method frame was read and not applied.
     Method,
@@ -117,7 +117,7 @@ impl fmt::Display for Moment {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Effect {
-    /// Closes the connection's socket without a word.
+    /// Closes the connection's socket without a goodbye, after what was said before.
     Drop,
     /// Reads and writes nothing more on this connection until [`super::Order::Release`], then goes on where it was.
     Hold,

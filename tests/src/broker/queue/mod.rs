@@ -134,6 +134,12 @@ impl Queue {
         self.shuffle.is_some_and(|(count, until)| self.backlog.len() < count && Instant::now() < until)
     }
 
+    /// How many bytes it keeps: of what waits, of what is not acknowledged, and of dead letters that nobody takes.
+    pub fn bytes(&self) -> u64 {
+        let stranded = self.stranded.iter().map(|(entry, _)| u64::from(entry.size.record));
+        self.backlog.bytes() + stranded.sum::<u64>()
+    }
+
     /// When its head has waited too long, in milliseconds since 1970.
     pub fn next_expiry(&self) -> Option<u64> {
         self.backlog.head()?.expires_at_ms

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use super::super::Message;
 
-/// Names a queue in the store, for as long as it lives and never again.
+/// Names a queue in the store, for as long as it lives. No two queues have the same one while anything of either is on disk.
 pub type QueueId = u64;
 
-/// The place of a message in its queue. The lowest goes first; none is used twice in a queue.
+/// The place of a message in its queue. The lowest goes first; no two messages that are on disk have the same one.
 pub type Position = u64;
 
 /// One thing that becomes different on disk.
