@@ -1,6 +1,7 @@
 //! Chaos itself: it injects what its plan says, finds nothing where nothing is wrong, and finds what is lost.
 
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -74,7 +75,9 @@ async fn what_the_broker_loses_is_found() {
     assert!(lost >= 10, "{text}");
     assert!(text.contains("\ndoubled           0\n"), "{text}");
     assert!(text.contains(" orders instead of "), "{text}");
-    assert!(fs::read_dir(folder.path()).expect("it is there").count() > 0, "data and logs are kept");
+    for store in ["users.redb", "orders.redb"] {
+        assert!(size_below(folder.path(), store) > 0, "{store} is kept");
+    }
 }
 
 async fn told_to_end_it_ends_everything_and_has_no_receipt() {
@@ -125,6 +128,18 @@ fn broker() -> BrokerChoice {
         BrokerKind::Embedded => BrokerChoice::Embedded,
         BrokerKind::RabbitMq | BrokerKind::Given => BrokerChoice::RabbitMq,
     }
+}
+
+/// How large the files of this name are in a folder and those inside it.
+fn size_below(folder: &Path, name: &str) -> u64 {
+    let entries = fs::read_dir(folder).expect("it is there").map(|entry| entry.expect("it is there").path());
+    entries
+        .map(|path| match path.is_dir() {
+            true => size_below(&path, name),
+            false if path.ends_with(name) => fs::metadata(&path).map_or(0, |file| file.len()),
+            false => 0,
+        })
+        .sum()
 }
 
 /// Waits until it names its broker, and reads what else it says so that it never waits for us.

@@ -137,8 +137,13 @@ async fn run(options: &Options, seed: u64, plan: &Plan) -> Result<Receipt, Box<d
         () = seen.watch() => return Err("nobody sees the events".into()),
     };
     if !receipt.is_clear() {
-        site.leave();
-        say(format_args!("chaos: data and logs are kept in {}", site.folder().display()));
+        match site.leave() {
+            Ok(()) => say(format_args!("chaos: data and logs are kept in {}", site.folder().display())),
+            Err(error) => say(format_args!(
+                "error: not all data could be kept ({error}); the rest and the logs are in {}",
+                site.folder().display()
+            )),
+        }
     }
     Ok(receipt)
 }
