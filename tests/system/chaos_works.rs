@@ -50,6 +50,10 @@ async fn a_short_run_loses_and_doubles_nothing_and_says_what_it_did() {
         assert!(text.contains(&planned.fault.kind().name()), "{planned} in {text}");
     }
     assert!(number("/recovery/p99") > 0.0, "{receipt}");
+    assert!(
+        number("/auditAfterKillSeconds") > 0.0 && text.contains(" and again after kill -9 "),
+        "{receipt}"
+    );
     assert_eq!(receipt["troubles"].as_object().map(|troubles| troubles.len()), Some(0), "{receipt}");
     eventually_equal(Duration::from_secs(10), "what it has started", Vec::<String>::new(), async || {
         processes_of(folder.path())

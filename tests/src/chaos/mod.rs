@@ -187,6 +187,7 @@ async fn story(
         recovery: Default::default(),
         slowest_drain_seconds: 0.0,
         audit_seconds: audited.took.as_secs_f64(),
+        audit_after_kill_seconds: audited.after_kill.as_secs_f64(),
         faults: Default::default(),
         troubles: Default::default(),
         ended: site.ended.borrow().clone(),
