@@ -1,6 +1,7 @@
 //! Chaos itself: it injects what its plan says, finds nothing where nothing is wrong, and finds what is lost.
 
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -49,6 +50,10 @@ async fn a_short_run_loses_and_doubles_nothing_and_says_what_it_did() {
         assert!(text.contains(&planned.fault.kind().name()), "{planned} in {text}");
     }
     assert!(number("/recovery/p99") > 0.0, "{receipt}");
+    assert!(
+        number("/auditAfterKillSeconds") > 0.0 && text.contains(" and again after kill -9 "),
+        "{receipt}"
+    );
     assert_eq!(receipt["troubles"].as_object().map(|troubles| troubles.len()), Some(0), "{receipt}");
     eventually_equal(Duration::from_secs(10), "what it has started", Vec::<String>::new(), async || {
         processes_of(folder.path())
@@ -74,7 +79,9 @@ async fn what_the_broker_loses_is_found() {
     assert!(lost >= 10, "{text}");
     assert!(text.contains("\ndoubled           0\n"), "{text}");
     assert!(text.contains(" orders instead of "), "{text}");
-    assert!(fs::read_dir(folder.path()).expect("it is there").count() > 0, "data and logs are kept");
+    for store in ["users.redb", "orders.redb"] {
+        assert!(size_below(folder.path(), store) > 0, "{store} is kept");
+    }
 }
 
 async fn told_to_end_it_ends_everything_and_has_no_receipt() {
@@ -125,6 +132,18 @@ fn broker() -> BrokerChoice {
         BrokerKind::Embedded => BrokerChoice::Embedded,
         BrokerKind::RabbitMq | BrokerKind::Given => BrokerChoice::RabbitMq,
     }
+}
+
+/// How large the files of this name are in a folder and those inside it.
+fn size_below(folder: &Path, name: &str) -> u64 {
+    let entries = fs::read_dir(folder).expect("it is there").map(|entry| entry.expect("it is there").path());
+    entries
+        .map(|path| match path.is_dir() {
+            true => size_below(&path, name),
+            false if path.ends_with(name) => fs::metadata(&path).map_or(0, |file| file.len()),
+            false => 0,
+        })
+        .sum()
 }
 
 /// Waits until it names its broker, and reads what else it says so that it never waits for us.

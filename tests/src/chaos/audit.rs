@@ -5,6 +5,7 @@ use std::time::Duration;
 use common::broker::{BrokerConfig, DeadLetters};
 use tokio::time::{Instant, sleep};
 
+use super::fault::KEEPERS;
 use super::resources::{self, Figures};
 use super::seen::Seen;
 use super::site::Site;
@@ -33,9 +34,12 @@ pub(super) struct Audited {
     pub fresh: Figures,
     /// Until all was quiet and compared.
     pub took: Duration,
+    /// The same again, from the kill of those who hold it.
+    pub after_kill: Duration,
 }
 
-/// Compares what clients were told with what the services hold, what the broker passed on, and what is left behind. At the end
+/// Compares what clients were told with what the services hold, what the broker passed on, and what is left behind; and again
+/// with what they hold when they are killed and started again, because what a process tells may not be on its disk. At the end
 /// the services have been started afresh. Whether they give back what they held takes over a minute, for which not everybody
 /// `has_time`.
 pub(super) async fn run(
@@ -54,6 +58,18 @@ pub(super) async fn run(
     }
 
     findings.extend(audit::run(ledger, &site.system, QUIET).await);
+    let took = begun.elapsed();
+
+    let mut after = match has_time {
+        true => resources::at_rest(site, before).await,
+        false => resources::now(site),
+    };
+    for (service, held) in &mut after {
+        held.resident_kib = memory.get(service).map_or(held.resident_kib, |memory| memory.resident_kib);
+    }
+
+    let killed = Instant::now();
+    findings.confirm(after_kill(ledger, site).await);
     let sighted = Instant::now();
     while !seen.has_all_of(ledger) && sighted.elapsed() < SIGHT {
         sleep(LOOK).await;
@@ -64,21 +80,32 @@ pub(super) async fn run(
     for (what, all) in told {
         all.iter().for_each(|one| findings.wrong.add(1, || format!("{what}: {one}")));
     }
-    let took = begun.elapsed();
+    let after_kill = killed.elapsed();
 
-    let mut after = match has_time {
-        true => resources::at_rest(site, before).await,
-        false => resources::now(site),
-    };
-    for (service, held) in &mut after {
-        held.resident_kib = memory.get(service).map_or(held.resident_kib, |memory| memory.resident_kib);
-    }
     let fresh = start_afresh(site, &mut findings).await;
     if has_time {
         resources::compare(before, &after, &fresh, &mut findings);
     }
     site.wrong.borrow().iter().for_each(|wrong| findings.wrong.add(1, || wrong.clone()));
-    Audited { findings, after, fresh, took }
+    Audited { findings, after, fresh, took, after_kill }
+}
+
+/// What is found where nobody remembers anything but the disks.
+async fn after_kill(ledger: &Ledger, site: &Site) -> Findings {
+    for service in KEEPERS {
+        site.take_in_hand(service, true);
+        site.system.child(service).kill9();
+    }
+    for service in KEEPERS {
+        site.system.child(service).start();
+        site.take_in_hand(service, false);
+    }
+    let mut findings = Findings::default();
+    if let Err(error) = site.until_ready().await {
+        findings.wrong.add(1, || error);
+    }
+    findings.extend(audit::run(ledger, &site.system, QUIET).await);
+    findings
 }
 
 /// No fault makes an event that cannot be handled, so every dead letter is one too many.

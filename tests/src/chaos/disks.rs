@@ -103,11 +103,23 @@ impl Disks {
         self.resize(folder, ROOM)
     }
 
+    /// Copies what is on the disk of this folder into the folder as everybody sees it, because the disk ends with us.
+    ///
+    /// # Errors
+    ///
+    /// The disk cannot be read, or the folder not be written.
+    pub fn keep(&self, folder: &Path) -> io::Result<()> {
+        copy(&self.seen_from_outside(folder), folder)
+    }
+
     fn used(&self, folder: &Path) -> io::Result<u64> {
-        let inside = folder.strip_prefix("/").unwrap_or(folder);
-        let seen = Path::new("/proc").join(self.namespace()).join("root").join(inside);
-        let disk = rustix::fs::statvfs(&seen)?;
+        let disk = rustix::fs::statvfs(&self.seen_from_outside(folder))?;
         Ok((disk.f_blocks - disk.f_bfree) * disk.f_frsize)
+    }
+
+    fn seen_from_outside(&self, folder: &Path) -> PathBuf {
+        let inside = folder.strip_prefix("/").unwrap_or(folder);
+        Path::new("/proc").join(self.namespace()).join("root").join(inside)
     }
 
     fn resize(&self, folder: &Path, size: &str) -> io::Result<()> {
@@ -121,6 +133,21 @@ impl Disks {
             false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),
         }
     }
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, copied) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type()? {
+            kind if kind.is_dir() => copy(&path, &copied)?,
+            kind if kind.is_file() => drop(fs::copy(&path, &copied)?),
+            // A socket says nothing to whoever looks later.
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Disks {
@@ -164,5 +191,10 @@ mod tests {
         assert!(write(&disk, 1 << 20));
         assert!(disks.used(&disk).expect("it is there") > 2 << 20);
         assert!(!disk.join("file").exists(), "nothing is seen of it outside");
+
+        disks.keep(&disk).expect("there is room outside");
+        drop(disks);
+        let kept = fs::metadata(disk.join("file")).expect("it was copied").len();
+        assert!(kept > 2 << 20, "{kept} bytes are kept");
     }
 }

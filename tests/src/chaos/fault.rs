@@ -140,7 +140,7 @@ pub enum Harm {
 }
 
 /// The services that keep something, and publish and consume events.
-const KEEPERS: [Service; 2] = [Service::Users, Service::Orders];
+pub(super) const KEEPERS: [Service; 2] = [Service::Users, Service::Orders];
 
 /// What users and orders consume.
 const QUEUES: [&str; 3] = ["users.order-created", "users.order-cancelled", "orders.user-created"];

@@ -137,8 +137,13 @@ async fn run(options: &Options, seed: u64, plan: &Plan) -> Result<Receipt, Box<d
         () = seen.watch() => return Err("nobody sees the events".into()),
     };
     if !receipt.is_clear() {
-        site.leave();
-        say(format_args!("chaos: data and logs are kept in {}", site.folder().display()));
+        match site.leave() {
+            Ok(()) => say(format_args!("chaos: data and logs are kept in {}", site.folder().display())),
+            Err(error) => say(format_args!(
+                "error: not all data could be kept ({error}); the rest and the logs are in {}",
+                site.folder().display()
+            )),
+        }
     }
     Ok(receipt)
 }
@@ -182,6 +187,7 @@ async fn story(
         recovery: Default::default(),
         slowest_drain_seconds: 0.0,
         audit_seconds: audited.took.as_secs_f64(),
+        audit_after_kill_seconds: audited.after_kill.as_secs_f64(),
         faults: Default::default(),
         troubles: Default::default(),
         ended: site.ended.borrow().clone(),

@@ -47,6 +47,8 @@ pub struct Receipt {
     pub slowest_drain_seconds: f64,
     /// From the last order until all was quiet and compared.
     pub audit_seconds: f64,
+    /// The same again, once users and orders were killed and started again.
+    pub audit_after_kill_seconds: f64,
     /// What was injected, by kind.
     pub faults: BTreeMap<String, Injected>,
     /// What could not be injected, and how often.
@@ -175,7 +177,8 @@ impl fmt::Display for Receipt {
         let (p50, p99, longest) = (seconds(p50), seconds(p99), seconds(longest));
         line("recovery", format!("p50 {p50}, p99 {p99}, longest {longest}, of {count}"))?;
         line("slowest drain", seconds(self.slowest_drain_seconds))?;
-        line("audit", seconds(self.audit_seconds))?;
+        let (audit, again) = (seconds(self.audit_seconds), seconds(self.audit_after_kill_seconds));
+        line("audit", format!("{audit}, and again after kill -9 {again}"))?;
 
         writeln!(f, "\n{:<20}{:>9}   slowest recovery", "faults", "injected")?;
         for (kind, Injected { count, slowest_recovery }) in &self.faults {

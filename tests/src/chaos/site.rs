@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::env;
 use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::disks::Disks;
-use super::fault::BrokerChoice;
+use super::fault::{BrokerChoice, KEEPERS};
 use super::options::Options;
 use crate::Keep;
 use crate::broker::EmbeddedNode;
@@ -115,10 +116,21 @@ impl Site {
         self.folder.path().join("disks").join(service.name())
     }
 
-    /// Leaves data and logs where they are.
-    pub fn leave(&self) {
+    /// Leaves data and logs where they are, for somebody to look at. It ends users and orders, so that nobody writes what is
+    /// copied from a disk that is about to go.
+    ///
+    /// # Errors
+    ///
+    /// What is on the small disks cannot be copied; everything else is left.
+    pub fn leave(&self) -> io::Result<()> {
         self.folder.leave();
         self.system.folder().leave();
+        let Some(disks) = &self.disks else { return Ok(()) };
+        for service in KEEPERS {
+            self.system.child(service).kill9();
+            disks.keep(&self.disk_of(service))?;
+        }
+        Ok(())
     }
 
     /// Brings back whatever ends by itself, for as long as it is polled.

@@ -70,6 +70,23 @@ impl Findings {
     }
 }
 
+impl Findings {
+    /// Takes over what a second look at the same has found. What is missing or there twice in both is so once.
+    pub fn confirm(&mut self, again: Self) {
+        for (finding, again) in [(&mut self.lost, again.lost), (&mut self.doubled, again.doubled)] {
+            if again.count > finding.count {
+                *finding = again;
+            }
+        }
+        let is_new = |example: &String| !self.wrong.examples.contains(example);
+        let examples: Vec<String> =
+            again.wrong.examples.iter().filter(|&example| is_new(example)).cloned().collect();
+        let known = (again.wrong.examples.len() - examples.len()) as u64;
+        let wrong = Finding { count: again.wrong.count - known, examples };
+        self.extend(Self { wrong, ..Self::default() });
+    }
+}
+
 impl Finding {
     /// Notes so many of one kind.
     pub fn add(&mut self, count: u64, example: impl FnOnce() -> String) {
@@ -249,6 +266,28 @@ mod tests {
         assert_eq!((findings.lost.count, findings.doubled.count, findings.wrong.count), (2, 1, 0));
         assert_eq!(findings.lost.examples, ["a has 3 orders instead of 5"]);
         assert!(!findings.is_empty());
+    }
+
+    #[test]
+    fn what_two_looks_find_is_found_once_and_what_only_the_second_finds_is_found() {
+        let finding = |count, examples: &[&str]| Finding {
+            count,
+            examples: examples.iter().map(|&example| example.to_owned()).collect(),
+        };
+        let mut findings =
+            Findings { lost: finding(2, &["a"]), doubled: finding(0, &[]), wrong: finding(1, &["x"]) };
+
+        findings.confirm(Findings {
+            lost: finding(1, &["b"]),
+            doubled: finding(3, &["c"]),
+            wrong: finding(2, &["x", "y"]),
+        });
+
+        assert_eq!((findings.lost.count, findings.doubled.count, findings.wrong.count), (2, 3, 2));
+        assert_eq!(
+            (findings.lost.examples[0].as_str(), findings.wrong.examples),
+            ("a", vec!["x".into(), "y".into()])
+        );
     }
 
     #[test]

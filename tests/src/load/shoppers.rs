@@ -24,7 +24,8 @@ pub struct Habits {
     pub shoppers: usize,
     /// How long each waits between two orders.
     pub pause: Duration,
-    /// Of so many orders, one is cancelled.
+    /// Of so many orders of a user who cancels at all, one is cancelled. Every second user never does: where orders are only
+    /// added, an event that is lost cannot make up for another one, and the count shows each.
     pub cancel_one_in: usize,
     /// After so many orders, a shopper registers anew.
     pub orders_a_user: usize,
@@ -35,6 +36,11 @@ impl Default for Habits {
     fn default() -> Self {
         Self { shoppers: 6, pause: Duration::from_millis(5), cancel_one_in: 4, orders_a_user: 40 }
     }
+}
+
+/// Whether a shopper cancels as this one of its users. In a short run each has only one, so half of them begin with either.
+fn may_cancel(shopper: usize, user: usize) -> bool {
+    (shopper + user).is_multiple_of(2)
 }
 
 /// Shoppers at work.
@@ -50,9 +56,9 @@ impl Shoppers {
     pub fn start(door: &Door, habits: Habits, rng: &mut Rng) -> Self {
         let mut shoppers =
             Self { is_over: Arc::default(), ledger: SharedLedger::default(), tasks: Vec::new() };
-        for _ in 0..habits.shoppers {
+        for number in 0..habits.shoppers {
             let shopper = shoppers.one_more(door, rng);
-            shoppers.tasks.push(tokio::spawn(shop(shopper, habits, shoppers.is_over.clone())));
+            shoppers.tasks.push(tokio::spawn(shop(shopper, number, habits, shoppers.is_over.clone())));
         }
         shoppers
     }
@@ -130,20 +136,37 @@ impl Drop for Shoppers {
     }
 }
 
-async fn shop(mut shopper: Shopper, habits: Habits, is_over: Arc<AtomicBool>) {
+async fn shop(mut shopper: Shopper, own_number: usize, habits: Habits, is_over: Arc<AtomicBool>) {
     let is_over = || is_over.load(Ordering::Relaxed);
+    let mut users = 0;
     while !is_over() {
         let Some(user) = shopper.register().await else { continue };
+        let may_cancel = may_cancel(own_number, users);
+        users += 1;
         for number in 0..habits.orders_a_user {
             if is_over() {
                 return;
             }
             if let Some(order) = shopper.order(&user, number).await
+                && may_cancel
                 && shopper.rng.usize(0..habits.cancel_one_in) == 0
             {
                 shopper.cancel(order).await;
             }
             sleep(habits.pause).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_users_of_a_shopper_one_never_cancels_and_so_of_the_first_users_of_two_shoppers() {
+        for number in 0..10 {
+            assert_ne!(may_cancel(3, number), may_cancel(3, number + 1));
+            assert_ne!(may_cancel(number, 0), may_cancel(number + 1, 0));
         }
     }
 }
