@@ -113,7 +113,7 @@ impl Disks {
     }
 
     fn used(&self, folder: &Path) -> io::Result<u64> {
-        let disk = rustix::fs::statvfs(&self.seen_from_outside(folder))?;
+        let disk = rustix::fs::statvfs(self.seen_from_outside(folder))?;
         Ok((disk.f_blocks - disk.f_bfree) * disk.f_frsize)
     }
 

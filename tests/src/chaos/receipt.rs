@@ -92,9 +92,9 @@ pub struct BeforeAndAfter {
 }
 
 impl Receipt {
-    /// Whether nothing was found.
+    /// Whether nothing was found where there was something to look at: a run that accepts nothing proves nothing.
     pub fn is_clear(&self) -> bool {
-        self.findings.is_empty()
+        self.findings.is_empty() && self.accepted > 0
     }
 
     /// Takes over what clients were told.
