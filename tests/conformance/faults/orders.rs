@@ -155,7 +155,7 @@ async fn blocked_publishers_are_told_and_go_on_later_while_consumers_go_on() {
     publisher.publish("", "q", "first").await;
     let blocked = publisher.connection().on_zero(is_blocked).await.done();
     let connection::AMQPMethod::Blocked(blocked) = blocked else { panic!("{blocked:?}") };
-    assert_eq!(blocked.reason.as_str(), "blocked by an order");
+    assert_eq!(blocked.reason.as_str(), "blocked by a fault command");
     publisher.publish("", "q", "second").await;
     // As RabbitMQ, it stopped reading between the head of the first and its body.
     assert!(!consumer.connection().has_heard(1).await);

@@ -21,7 +21,7 @@ impl Broker {
     /// Why publishers are blocked, if they are.
     pub(super) fn alarm(&self) -> Option<&'static str> {
         if self.is_blocked {
-            Some("blocked by an order")
+            Some("blocked by a fault command")
         } else if self.is_full {
             Some("low on room for messages: the queues hold more than --queue-bytes allows")
         } else {

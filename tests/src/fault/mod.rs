@@ -37,8 +37,8 @@ async fn run(Options { action, data, socket }: Options) -> Result<(), Box<dyn Er
     let order = order(action);
     let answer = Control::at(&socket).order(&order).await.map_err(|error| match error {
         ControlError::Unreachable { .. } => format!(
-            "{error}; faults are the embedded broker's, so it must run: `cargo up --broker embedded` starts it, and \
-             --data names another folder than target/warren where `cargo up` was given one"
+            "{error}; faults are the embedded broker's, so it must run: `cargo up --broker embedded` starts it, this \
+             is run in the folder where that was, and --data names another folder than target/warren where it was given one"
         ),
         error => error.to_string(),
     })?;
