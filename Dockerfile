@@ -10,9 +10,9 @@ COPY users/Cargo.toml users/
 COPY orders/Cargo.toml orders/
 COPY gateway/Cargo.toml gateway/
 COPY tests/Cargo.toml tests/
-RUN mkdir -p common/src users/src orders/src gateway/src tests/src tests/system \
+RUN mkdir -p common/src users/src orders/src gateway/src tests/src tests/system tests/conformance \
  && touch common/src/lib.rs users/src/lib.rs orders/src/lib.rs gateway/src/lib.rs tests/src/lib.rs \
- && for main in users/src gateway/src orders/src tests/src tests/system; do echo 'fn main() {}' >$main/main.rs; done \
+ && for main in users/src gateway/src orders/src tests/src tests/system tests/conformance; do echo 'fn main() {}' >$main/main.rs; done \
  && cargo build --locked --profile dist -p users -p orders -p gateway
 
 COPY common common
