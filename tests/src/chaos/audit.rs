@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use common::broker::{BrokerConfig, DeadLetters};
+use common::broker::{BrokerConfig, DeadLetters, Queues};
 use tokio::time::{Instant, sleep};
 
 use super::fault::KEEPERS;
 use super::resources::{self, Figures};
-use super::seen::Seen;
+use super::seen::{self, Seen};
 use super::site::Site;
 use crate::load::Ledger;
 use crate::load::audit::{self, Findings};
@@ -21,6 +21,9 @@ const SIGHT: Duration = Duration::from_secs(30);
 
 /// How often one looks.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// So often in a row nothing must wait for it: what it has in hand is in no queue.
+const LOOKS_AT_REST: usize = 5;
 
 /// So many dead letters are read.
 const LETTERS: usize = 1_000;
@@ -70,10 +73,7 @@ pub(super) async fn run(
 
     let killed = Instant::now();
     findings.confirm(after_kill(ledger, site).await);
-    let sighted = Instant::now();
-    while !seen.has_all_of(ledger) && sighted.elapsed() < SIGHT {
-        sleep(LOOK).await;
-    }
+    until_all_is_seen(ledger, seen, site, &mut findings).await;
     seen.compare(ledger, &mut findings);
     dead_letters(site, &mut findings).await;
     let told = [("undecided", &ledger.undecided), ("contradiction", &ledger.contradictions)];
@@ -106,6 +106,33 @@ async fn after_kill(ledger: &Ledger, site: &Site) -> Findings {
     }
     findings.extend(audit::run(ledger, &site.system, QUIET).await);
     findings
+}
+
+/// Waits until the tap has seen what it should have, and nothing more waits for it: what was published twice may come last.
+async fn until_all_is_seen(ledger: &Ledger, seen: &Seen, site: &Site, findings: &mut Findings) {
+    let begun = Instant::now();
+    let (mut at_rest, mut count) = (0, seen.count());
+    while at_rest < LOOKS_AT_REST {
+        let waiting = waiting_for_the_tap(site).await;
+        if begun.elapsed() > SIGHT {
+            if waiting != Ok(Some(0)) {
+                findings
+                    .wrong
+                    .add(1, || format!("after {SIGHT:?} the tap has not seen everything: {waiting:?}"));
+            }
+            return;
+        }
+        let is_at_rest = waiting == Ok(Some(0)) && seen.count() == count && seen.has_all_of(ledger);
+        at_rest = if is_at_rest { at_rest + 1 } else { 0 };
+        count = seen.count();
+        sleep(LOOK).await;
+    }
+}
+
+async fn waiting_for_the_tap(site: &Site) -> Result<Option<u32>, String> {
+    let config = BrokerConfig::for_url(&site.system.amqp_url)?;
+    let queues = Queues::connect(&config).await.map_err(|error| error.to_string())?;
+    queues.waiting(seen::QUEUE).await.map_err(|error| error.to_string())
 }
 
 /// No fault makes an event that cannot be handled, so every dead letter is one too many.

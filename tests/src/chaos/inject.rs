@@ -1,5 +1,6 @@
 //! Carries out the plan, one group of faults after the other, and measures how long the system takes to recover.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
@@ -9,11 +10,13 @@ use tokio::time::{sleep, sleep_until};
 
 use super::fault::{Fault, Harm, Kind};
 use super::plan::{Plan, Planned};
-use super::probe::{PATIENCE, Probe, drained};
+use super::probe::{Probe, drained};
 use super::site::Site;
 use crate::broker::faults::{Order, Selection};
 use crate::fault_proxy::{BOTH, FaultProxy};
 use crate::harness::Child;
+use crate::http::HttpError;
+use crate::service::Service;
 
 /// How often a broker that does not start is tried again.
 const STARTS: usize = 3;
@@ -23,14 +26,36 @@ const LATE: Duration = Duration::from_secs(1);
 
 /// What became of faults that were injected together.
 pub(super) struct Struck {
-    /// Them.
-    pub faults: Vec<Planned>,
-    /// What could not be injected, or went wrong in doing so.
-    pub troubles: Vec<String>,
+    /// Them, each with why it was not injected as planned, where it was not.
+    pub faults: Vec<(Planned, Result<(), Trouble>)>,
     /// From the end of the last of them until all was well; `None` where it never was.
     pub recovery: Option<Duration>,
     /// From the link to the broker until the outboxes were empty.
     pub drain: Option<Duration>,
+}
+
+/// Why a fault was not injected as it was planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// This machine cannot have it: where there is no small disk, none can be full.
+    LeftOut,
+    /// Then the run is not the one that was planned.
+    Failed(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeftOut => f.write_str(NO_DISK),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
 }
 
 /// Injects everything. A group begins when its time has come and the one before is recovered from.
@@ -40,31 +65,30 @@ pub(super) async fn run(plan: &Plan, site: &Site, probe: &mut Probe, say: fn(Str
     for group in plan.groups() {
         sleep_until(begun + group[0].at).await;
         let first = group[0].at;
-        let troubles = join_all(group.iter().map(async |planned| {
+        let injected = join_all(group.iter().map(async |planned| {
             sleep(planned.at - first).await;
             let late = begun.elapsed().saturating_sub(planned.at);
             match late > LATE {
                 true => say(format!("{planned}   ({:.1} s late)", late.as_secs_f64())),
                 false => say(planned.to_string()),
             }
-            strike(&planned.fault, planned.length, site).await.err()
+            strike(&planned.fault, planned.length, site).await
         }))
         .await;
-        let mut troubles: Vec<String> = troubles.into_iter().flatten().collect();
+        for trouble in injected.iter().filter_map(|injected| injected.as_ref().err()) {
+            say(format!("{:24}{trouble}", ""));
+        }
 
         let over = Instant::now();
         let (recovery, drain) = join(probe.recovered(site, over), drained(site, over)).await;
-        if drain.is_none() {
-            troubles.push(format!("the outboxes were not empty within {PATIENCE:?}"));
-        }
-        troubles.iter().for_each(|trouble| say(format!("{:24}{trouble}", "")));
-        struck.push(Struck { faults: group.to_vec(), troubles, recovery, drain });
+        let faults = group.iter().cloned().zip(injected).collect();
+        struck.push(Struck { faults, recovery, drain });
     }
     struck
 }
 
 /// Injects one fault, and takes it back when its time is over.
-async fn strike(fault: &Fault, length: Duration, site: &Site) -> Result<(), String> {
+async fn strike(fault: &Fault, length: Duration, site: &Site) -> Result<(), Trouble> {
     match fault {
         Fault::Kill(service) => {
             site.take_in_hand(*service, true);
@@ -88,7 +112,7 @@ async fn strike(fault: &Fault, length: Duration, site: &Site) -> Result<(), Stri
             end_actor(site.system.child(*service), actor, end.name()).await?;
         }
         Fault::DiskFull(service) => {
-            let Some(disks) = &site.disks else { return Err(NO_DISK.to_owned()) };
+            let Some(disks) = &site.disks else { return Err(Trouble::LeftOut) };
             let disk = site.disk_of(*service);
             let filled = disks.fill(&disk);
             sleep(length).await;
@@ -129,11 +153,14 @@ pub(super) const NO_DISK: &str =
     "left out: this machine lets us mount no disk, not even in a namespace of our own";
 
 async fn end_actor(child: &Child, actor: &str, end: &str) -> Result<(), String> {
+    let is_the_gateways = child.service() == Service::Gateway;
     let call = child.internal.post(&format!("/actors/{actor}/fault")).json(&json!({ "kind": end }));
     match call.deadline(Duration::from_secs(5)).send().await {
         Ok(answer) if answer.status == 202 => Ok(()),
         Ok(answer) => Err(format!("{} {actor}: {answer}", child.service())),
         // The gateway's actor may take the answer with it.
+        Err(HttpError::Body(_)) if is_the_gateways => Ok(()),
+        Err(HttpError::Exchange(error)) if is_the_gateways && !error.is_connect() => Ok(()),
         Err(error) => Err(format!("{} {actor}: {error}", child.service())),
     }
 }

@@ -174,24 +174,12 @@ async fn story(
         seed,
         broker: site.product.clone(),
         seconds: took.as_secs_f64(),
-        accepted: 0,
-        cancelled: 0,
-        users: 0,
-        refused: 0,
-        unknown: 0,
-        undecided: 0,
         events: seen.count(),
         findings: audited.findings,
-        longest_outage_seconds: 0.0,
-        slowest_order_seconds: 0.0,
-        recovery: Default::default(),
-        slowest_drain_seconds: 0.0,
         audit_seconds: audited.took.as_secs_f64(),
         audit_after_kill_seconds: audited.after_kill.as_secs_f64(),
-        faults: Default::default(),
-        troubles: Default::default(),
         ended: site.ended.borrow().clone(),
-        held: Default::default(),
+        ..Receipt::default()
     };
     receipt.told(&ledger);
     receipt.struck(&struck);

@@ -12,7 +12,7 @@ use crate::load::Shopper;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// After that it is not waited for any more.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Fewer waiting events than this are under load what comes and goes.
 const A_MOMENTS: u64 = 64;

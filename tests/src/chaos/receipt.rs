@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::inject::Struck;
+use super::inject::{Struck, Trouble};
 use super::resources::{Figures, Held};
 use crate::load::Ledger;
 use crate::load::audit::{Finding, Findings};
 
 /// What a run gave.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
     /// The seed of the plan.
@@ -51,8 +51,6 @@ pub struct Receipt {
     pub audit_after_kill_seconds: f64,
     /// What was injected, by kind.
     pub faults: BTreeMap<String, Injected>,
-    /// What could not be injected, and how often.
-    pub troubles: BTreeMap<String, u64>,
     /// Processes that ended by themselves and were started again.
     pub ended: BTreeMap<String, u64>,
     /// Memory, threads and descriptors.
@@ -79,6 +77,8 @@ pub struct Percentiles {
 pub struct Injected {
     /// How often it was injected.
     pub count: u64,
+    /// How often it was planned and this machine cannot have it.
+    pub left_out: u64,
     /// The slowest recovery from it, or from it and another one together, in seconds.
     pub slowest_recovery: f64,
 }
@@ -117,17 +117,23 @@ impl Receipt {
         let drains = struck.iter().filter_map(|group| group.drain);
         self.slowest_drain_seconds = drains.max().unwrap_or_default().as_secs_f64();
         for group in struck {
-            for planned in &group.faults {
+            if group.drain.is_none() {
+                self.findings.wrong.add(1, || "the outboxes did not become empty after a fault".to_owned());
+            }
+            for (planned, injected) in &group.faults {
                 let kind = self.faults.entry(planned.fault.kind().name()).or_default();
-                kind.count += 1;
+                match injected {
+                    Ok(()) => kind.count += 1,
+                    Err(Trouble::LeftOut) => kind.left_out += 1,
+                    Err(Trouble::Failed(why)) => {
+                        self.findings.wrong.add(1, || format!("not injected: {}: {why}", planned.fault));
+                    }
+                }
                 let recovery = group.recovery.unwrap_or_default().as_secs_f64();
                 kind.slowest_recovery = kind.slowest_recovery.max(recovery);
                 if group.recovery.is_none() {
                     self.findings.wrong.add(1, || format!("not recovered from: {}", planned.fault));
                 }
-            }
-            for trouble in &group.troubles {
-                *self.troubles.entry(trouble.clone()).or_default() += 1;
             }
         }
     }
@@ -181,10 +187,16 @@ impl fmt::Display for Receipt {
         line("audit", format!("{audit}, and again after kill -9 {again}"))?;
 
         writeln!(f, "\n{:<20}{:>9}   slowest recovery", "faults", "injected")?;
-        for (kind, Injected { count, slowest_recovery }) in &self.faults {
-            writeln!(f, "  {kind:<18}{count:>9}   {}", seconds(*slowest_recovery))?;
+        for (kind, Injected { count, left_out, slowest_recovery }) in &self.faults {
+            let slowest = seconds(*slowest_recovery);
+            match left_out {
+                0 => writeln!(f, "  {kind:<18}{count:>9}   {slowest}")?,
+                _ => writeln!(
+                    f,
+                    "  {kind:<18}{count:>9}   {slowest}; {left_out} left out: no disk can be mounted here"
+                )?,
+            }
         }
-        counted(f, "in injecting them", &self.troubles)?;
         counted(f, "ended by themselves", &self.ended)?;
 
         writeln!(f, "\nheld")?;
@@ -227,6 +239,34 @@ fn seconds(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chaos::fault::Fault;
+    use crate::chaos::plan::Planned;
+
+    fn struck(injected: Result<(), Trouble>) -> Receipt {
+        let fault = Fault::BrokerKill;
+        let planned = Planned { at: Duration::ZERO, length: Duration::ZERO, fault };
+        let some = Some(Duration::from_secs(1));
+        let mut receipt = Receipt { accepted: 1, ..Receipt::default() };
+        receipt.struck(&[Struck { faults: vec![(planned, injected)], recovery: some, drain: some }]);
+        receipt
+    }
+
+    #[test]
+    fn only_what_was_injected_is_counted_and_what_failed_is_wrong() {
+        let counts = |receipt: &Receipt| {
+            let injected = receipt.faults.values().next().expect("it was planned");
+            (injected.count, injected.left_out, receipt.is_clear())
+        };
+
+        assert_eq!(counts(&struck(Ok(()))), (1, 0, true));
+        assert_eq!(counts(&struck(Err(Trouble::LeftOut))), (0, 1, true));
+        assert_eq!(counts(&struck(Err(Trouble::Failed("no".to_owned())))), (0, 0, false));
+    }
+
+    #[test]
+    fn a_run_that_accepts_nothing_is_not_clear() {
+        assert!(!Receipt::default().is_clear());
+    }
 
     #[test]
     fn of_few_recoveries_the_percentiles_are_among_them() {

@@ -29,19 +29,25 @@ pub struct Ledger {
     pub contradictions: Vec<String>,
     /// The longest time from the wish for an order to its acceptance.
     pub slowest: Duration,
-    /// The longest time in which no order was accepted.
+    /// The longest time under load in which no order was accepted.
     pub longest_gap: Duration,
-    last_accepted: Option<Instant>,
+    /// When the load began or an order was accepted, whatever was last.
+    gap_since: Option<Instant>,
 }
 
 impl Ledger {
+    /// Notes that the load begins, or ends, now: until the first order is accepted, and after the last, none is either.
+    pub(super) fn ends_gap(&mut self, now: Instant) {
+        if let Some(since) = self.gap_since.replace(now) {
+            self.longest_gap = self.longest_gap.max(now - since);
+        }
+    }
+
     /// Notes that an order was accepted, which was asked for at `begun`.
     pub(super) fn accepted(&mut self, id: String, user: String, begun: Instant) {
         let now = Instant::now();
         self.slowest = self.slowest.max(now - begun);
-        if let Some(last) = self.last_accepted.replace(now) {
-            self.longest_gap = self.longest_gap.max(now - last);
-        }
+        self.ends_gap(now);
         if self.placed.contains_key(&id) {
             self.contradictions.push(format!("two orders have the id {id}"));
         }
@@ -146,6 +152,20 @@ mod tests {
         ledger.cancelled.insert("3".to_owned());
 
         assert_eq!(ledger.expected_counts(), [("a", 2), ("b", 0), ("c", 0)].into());
+    }
+
+    #[test]
+    fn the_time_before_the_first_order_and_after_the_last_is_an_outage_too() {
+        let begun = Instant::now();
+        let mut ledger = Ledger::default();
+        ledger.ends_gap(begun);
+        ledger.ends_gap(begun + Duration::from_secs(3));
+        assert_eq!(ledger.longest_gap, Duration::from_secs(3), "nothing was accepted");
+
+        ledger.accepted("1".to_owned(), "a".to_owned(), begun);
+        let accepted = ledger.gap_since.expect("an order was accepted");
+        ledger.ends_gap(accepted + Duration::from_secs(9));
+        assert_eq!(ledger.longest_gap, Duration::from_secs(9));
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl Shoppers {
     pub fn start(door: &Door, habits: Habits, rng: &mut Rng) -> Self {
         let mut shoppers =
             Self { is_over: Arc::default(), ledger: SharedLedger::default(), tasks: Vec::new() };
+        shoppers.ledger.lock().ends_gap(Instant::now());
         for number in 0..habits.shoppers {
             let shopper = shoppers.one_more(door, rng);
             shoppers.tasks.push(tokio::spawn(shop(shopper, number, habits, shoppers.is_over.clone())));
@@ -119,6 +120,7 @@ impl Shoppers {
     /// Sends them home and returns what they know, undecided wishes and contradictions among it.
     pub async fn go_home_with_all_they_know(mut self) -> Ledger {
         self.is_over.store(true, Ordering::Relaxed);
+        self.ledger.lock().ends_gap(Instant::now());
         let ends = join_all(self.tasks.drain(..)).await;
         let mut ledger = std::mem::take(&mut *self.ledger.lock());
         ledger.contradictions.extend(ends.into_iter().filter_map(Result::err).map(|error| error.to_string()));
