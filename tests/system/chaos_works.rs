@@ -54,7 +54,9 @@ async fn a_short_run_loses_and_doubles_nothing_and_says_what_it_did() {
         number("/auditAfterKillSeconds") > 0.0 && text.contains(" and again after kill -9 "),
         "{receipt}"
     );
-    assert_eq!(receipt["troubles"].as_object().map(|troubles| troubles.len()), Some(0), "{receipt}");
+    let kinds = receipt["faults"].as_object().expect("by kind").values();
+    let injected: u64 = kinds.filter_map(|kind| kind["count"].as_u64()).sum();
+    assert_eq!(injected, plan.faults.len() as u64, "{receipt}");
     eventually_equal(Duration::from_secs(10), "what it has started", Vec::<String>::new(), async || {
         processes_of(folder.path())
     })
@@ -76,7 +78,7 @@ async fn what_the_broker_loses_is_found() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     let lost = text.lines().find_map(|line| line.strip_prefix("lost "));
     let lost: u64 = lost.and_then(|lost| lost.trim().parse().ok()).unwrap_or_else(|| panic!("{text}"));
-    assert!(lost >= 10, "{text}");
+    assert!(lost > 0, "{text}");
     assert!(text.contains("\ndoubled           0\n"), "{text}");
     assert!(text.contains(" orders instead of "), "{text}");
     for store in ["users.redb", "orders.redb"] {
