@@ -8,6 +8,8 @@ use clap::{Args, Subcommand};
 use common::broker::{BrokerConfig, DeadLetter, DeadLetters, Replayed};
 use common::config::Environment;
 
+use crate::command;
+
 /// How much of a body is shown.
 const SHOWN: usize = 200;
 
@@ -40,16 +42,7 @@ enum Action {
 
 /// Does what it is told; exits with 1 where the broker cannot be reached or says no.
 pub fn main(options: &Options) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime.map_err(Box::from).and_then(|runtime| runtime.block_on(run(options)));
-
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    command::run(run(options))
 }
 
 async fn run(Options { action, broker }: &Options) -> Result<(), Box<dyn Error>> {

@@ -20,6 +20,8 @@ pub mod broker;
 
 pub mod own_broker;
 
+mod command;
+
 pub mod duration;
 
 pub mod fault;

@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
+use rustix::process::Signal;
+
 use crate::broker::{EmbeddedError, EmbeddedNode};
 use crate::rabbit::{Node, RabbitError, Server};
+use crate::watched::Watched;
 
 /// A private broker. Dropping it kills it, and it ends with the process that started it.
 #[derive(Debug)]
@@ -39,47 +42,47 @@ impl Broker {
 
     /// Where it listens for AMQP.
     pub fn address(&self) -> SocketAddr {
-        either!(self, node => node.address())
+        self.process().address()
     }
 
     /// The AMQP URL of one of its virtual hosts, `/` among them.
     pub fn url(&self, vhost: &str) -> String {
-        either!(self, node => node.url(vhost))
+        self.process().url(vhost)
     }
 
     /// Its process, where it runs.
     pub fn pid(&self) -> Option<u32> {
-        either!(self, node => node.pid())
+        self.process().pid()
     }
 
     /// How it ended, where it has ended by itself or by somebody else's hand since its last start.
     pub fn exit_status(&self) -> Option<ExitStatus> {
-        either!(self, node => node.exit_status())
+        self.process().exit_status()
     }
 
     /// The folder of its logs.
     pub fn logs(&self) -> PathBuf {
-        either!(self, node => node.logs())
+        self.process().logs()
     }
 
     /// Ends it by signal 9 and returns when it is gone. Does nothing where it does not run.
     pub fn kill9(&self) {
-        either!(self, node => node.kill9());
+        self.process().kill9();
     }
 
     /// Stops the process (SIGSTOP): its sockets stay open and answer nothing.
     pub fn stop(&self) {
-        either!(self, node => node.stop());
+        self.process().signal(Signal::STOP);
     }
 
     /// Continues the stopped process (SIGCONT).
     pub fn cont(&self) {
-        either!(self, node => node.cont());
+        self.process().signal(Signal::CONT);
     }
 
     /// Ends it the way an operator does (SIGTERM), by force after 25 s.
     pub async fn shut_down(&self) {
-        either!(self, node => node.shut_down().await);
+        self.process().shut_down().await;
     }
 
     /// Blocks every connection that publishes, as when memory is short.
@@ -107,6 +110,10 @@ impl Broker {
     /// It did not do as it was told.
     pub async fn add_vhosts(&self, vhosts: &[String]) -> Result<(), BrokerError> {
         either!(self, node => Ok(node.add_vhosts(vhosts).await?))
+    }
+
+    fn process(&self) -> &Watched {
+        either!(self, node => node.process())
     }
 
     /// The embedded one, which takes orders that RabbitMQ does not know.

@@ -3,18 +3,27 @@
 //! Standard input that ends is not enough for that: a stopped process does not read. So a shell stands beside it as its
 //! watchdog.
 
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
+use crate::ports;
 use crate::rabbit::{Server, preflight};
+
+/// A broker on a busy machine, or one that reads a large file again, starts within this, or never.
+const START: Duration = Duration::from_secs(60);
+
+/// A broker's own time to write down what it has taken and to close its queues.
+const SHUT_DOWN: Duration = Duration::from_secs(25);
 
 /// Becomes the program, so that its process id is the child's, after it has put a watchdog beside it.
 ///
@@ -44,43 +53,62 @@ pub enum Keep {
     Nothing,
 }
 
-/// A program with a watchdog, or none: it may be started again and again. Dropping it kills it.
-#[derive(Debug, Default)]
-pub(crate) struct Watched(Mutex<Option<Child>>);
+/// A broker's folder, port and process, which runs or does not: it may be started again and again. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    folder: PathBuf,
+    keep: Keep,
+    port: u16,
+    running: Mutex<Option<Child>>,
+}
 
 /// Why a broker that was started takes no connections.
 #[derive(Debug)]
 pub(crate) enum NotUp {
+    /// It cannot be run.
+    Io(io::Error),
     /// It ended.
     Ended(ExitStatus),
-    /// It says nothing.
-    Silent,
-}
-
-/// The command that runs `program` with a watchdog, which removes `throwaway` when it has to kill the program.
-pub(crate) fn command(program: &Path, throwaway: Option<&Path>) -> Command {
-    let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(SCRIPT).arg(program).stdin(Stdio::piped()).process_group(0);
-    command.env("THROWAWAY", throwaway.unwrap_or(Path::new("")));
-    command
+    /// It said nothing for so long.
+    Silent(Duration),
 }
 
 impl Watched {
-    /// Starts the program by what [`command`] gave, and ends the one that runs.
-    pub fn start(&self, command: &mut Command) -> io::Result<()> {
-        self.kill9();
-        *self.running() = Some(command.spawn()?);
-        Ok(())
+    /// A broker that does not run yet, but whose address is known. All its state is in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// `folder` cannot be written.
+    pub fn new(folder: &Path, keep: Keep) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let folder = fs::canonicalize(folder)?;
+        Ok(Self { folder, keep, port: ports::free(), running: Mutex::default() })
     }
 
-    /// Waits until it takes AMQP connections at this address.
-    pub async fn until_up(&self, address: SocketAddr, deadline: Duration) -> Result<Server, NotUp> {
+    /// The command that runs `program` with a watchdog, and what it prints into a file among the logs.
+    pub fn command(&self, program: &Path, output: &str) -> io::Result<Command> {
+        fs::create_dir_all(self.logs())?;
+        let output = OpenOptions::new().create(true).append(true).open(self.logs().join(output))?;
+        // It removes the folder when it has to kill the program.
+        let throwaway = if self.keep == Keep::Nothing { self.folder.as_path() } else { Path::new("") };
+
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(SCRIPT).arg(program).env("THROWAWAY", throwaway).process_group(0);
+        command.stdin(Stdio::piped()).stdout(output.try_clone()?).stderr(output);
+        Ok(command)
+    }
+
+    /// Runs the program of a [`Watched::command`], ends the one that runs, and waits until connections work.
+    pub async fn start(&self, mut command: Command) -> Result<Server, NotUp> {
+        self.kill9();
+        *self.running() = Some(command.spawn().map_err(NotUp::Io)?);
+
         let started = Instant::now();
         let mut pause = Duration::from_millis(1);
         loop {
-            match preflight(address).await {
+            match preflight(self.address()).await {
                 Ok(server) => return Ok(server),
-                Err(_) if started.elapsed() > deadline => return Err(NotUp::Silent),
+                Err(_) if started.elapsed() > START => return Err(NotUp::Silent(START)),
                 Err(_) => sleep(pause).await,
             }
             if let Some(status) = self.exit_status() {
@@ -88,6 +116,31 @@ impl Watched {
             }
             pause = (pause * 2).min(Duration::from_millis(20));
         }
+    }
+
+    /// Where everything of it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder of its logs.
+    pub fn logs(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// Its port for AMQP, on the loopback interface.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where it listens for AMQP.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The AMQP URL of one of its virtual hosts, `/` among them.
+    pub fn url(&self, vhost: &str) -> String {
+        format!("amqp://guest:guest@{}/{}", self.address(), vhost.replace('/', "%2f"))
     }
 
     /// Its process, where it runs or has ended by itself.
@@ -114,10 +167,10 @@ impl Watched {
     }
 
     /// Ends it by SIGTERM, or by force where that takes too long.
-    pub async fn shut_down(&self, patience: Duration) {
+    pub async fn shut_down(&self) {
         self.signal(Signal::TERM);
         let asked = Instant::now();
-        while self.pid().is_some() && self.exit_status().is_none() && asked.elapsed() < patience {
+        while self.pid().is_some() && self.exit_status().is_none() && asked.elapsed() < SHUT_DOWN {
             sleep(Duration::from_millis(20)).await;
         }
         self.kill9();
@@ -133,13 +186,17 @@ impl Watched {
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Child>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
         self.kill9();
+        // A test that fails keeps the broker's data and logs with the rest.
+        if self.keep == Keep::Nothing && !thread::panicking() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
     }
 }
 

@@ -32,8 +32,8 @@ impl Own {
         own
     }
 
-    pub fn node(&self) -> &EmbeddedNode {
-        self.node.embedded().expect("it is one")
+    pub fn node(&self) -> &Broker {
+        &self.node
     }
 
     /// Starts it, for the first time or again.
@@ -63,7 +63,7 @@ impl Own {
     }
 
     pub fn control(&self) -> Control {
-        self.node().control()
+        self.node.embedded().expect("it is one").control()
     }
 
     pub async fn order(&self, order: Order) {

@@ -134,7 +134,7 @@ impl Journal {
         match self.store.load(queue, from, most, most_bytes) {
             Ok(messages) if messages.first().is_some_and(|(position, _)| *position == from) => messages,
             Ok(_) => give_up(format_args!("queue {queue} has no message at position {from}")),
-            Err(error) => give_up(crate::up::with_causes(&error)),
+            Err(error) => give_up(crate::command::with_causes(&error)),
         }
     }
 }

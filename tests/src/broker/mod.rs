@@ -69,8 +69,7 @@ pub use process::{EmbeddedError, EmbeddedNode};
 
 use std::process::ExitCode;
 
-use tokio::runtime;
-use tokio::task::LocalSet;
+use crate::command;
 
 /// A panic in one task would leave the others with half a change. Ends the process instead: what was confirmed is on disk.
 fn end_with_a_panic() {
@@ -85,15 +84,5 @@ fn end_with_a_panic() {
 pub fn main(options: &Options) -> ExitCode {
     common::telemetry::log::init("broker");
     end_with_a_panic();
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime
-        .map_err(Box::from)
-        .and_then(|runtime| LocalSet::new().block_on(&runtime, server::run(options)));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", crate::up::with_causes(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
+    command::run(server::run(options))
 }

@@ -17,19 +17,11 @@ use serde_json::Value;
 use crate::broker::faults::{
     Answer, Control, ControlError, Effect, Moment, Order, Rule, Selection, socket_in,
 };
+use crate::command;
 
 /// Does what it is told; exits with 1 where the broker does not run or says no.
 pub fn main(options: Options) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime.map_err(Box::from).and_then(|runtime| runtime.block_on(run(options)));
-
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    command::run(run(options))
 }
 
 async fn run(Options { action, data, socket }: Options) -> Result<(), Box<dyn Error>> {

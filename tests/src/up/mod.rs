@@ -15,29 +15,11 @@ mod keeper;
 
 mod launcher;
 
-use std::error::Error;
 use std::process::ExitCode;
+
+use crate::command;
 
 /// Runs the system until SIGINT or SIGTERM; exits with 0 after a complete drain.
 pub fn main(options: Options) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime.map_err(Box::from).and_then(|runtime| runtime.block_on(launcher::run(&options)));
-
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", with_causes(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    command::run(launcher::run(&options))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use amq_protocol::protocol::queue;
 use amq_protocol::types::FieldTable;
 use serde::{Deserialize, Serialize};
 
@@ -71,20 +72,34 @@ pub struct QueueOptions {
     pub arguments: FieldTable,
 }
 
+/// A `queue.declare` as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueDeclaration<'a> {
+    /// Whether it outlives the broker.
+    pub durable: bool,
+    /// Whether it is one connection's.
+    pub exclusive: bool,
+    /// Whether it goes with its last consumer.
+    pub auto_delete: bool,
+    /// All else.
+    pub arguments: &'a FieldTable,
+}
+
+impl<'a> From<&'a queue::Declare> for QueueDeclaration<'a> {
+    fn from(declare: &'a queue::Declare) -> Self {
+        let queue::Declare { durable, exclusive, auto_delete, arguments, .. } = declare;
+        Self { durable: *durable, exclusive: *exclusive, auto_delete: *auto_delete, arguments }
+    }
+}
+
 impl QueueOptions {
     /// Reads the declaration of a new queue. One that is there is asked by [`QueueOptions::check_redeclared`] instead.
     ///
     /// # Errors
     ///
     /// RabbitMQ would not take it, or this broker does not do what it asks for.
-    pub fn parse(
-        name: &str,
-        vhost: &str,
-        durable: bool,
-        exclusive: bool,
-        auto_delete: bool,
-        arguments: &FieldTable,
-    ) -> Result<Self, Refusal> {
+    pub fn parse(name: &str, vhost: &str, declaration: QueueDeclaration<'_>) -> Result<Self, Refusal> {
+        let QueueDeclaration { durable, exclusive, auto_delete, arguments } = declaration;
         let kind = check(name, vhost, arguments)?;
         // An exclusive queue ends with its connection, whatever else was asked for.
         let durable = durable && !exclusive;
@@ -135,11 +150,9 @@ impl QueueOptions {
         &self,
         name: &str,
         vhost: &str,
-        durable: bool,
-        exclusive: bool,
-        auto_delete: bool,
-        arguments: &FieldTable,
+        declaration: QueueDeclaration<'_>,
     ) -> Result<(), Refusal> {
+        let QueueDeclaration { durable, exclusive, auto_delete, arguments } = declaration;
         if self.exclusive != exclusive {
             return Err(Refusal::resource_locked(name, vhost));
         }

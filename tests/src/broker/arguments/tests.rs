@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use amq_protocol::types::{AMQPValue, FieldTable};
 
+use super::queue::QueueDeclaration;
 use super::*;
 use crate::broker::{Refusal, Scope};
 
@@ -25,8 +26,15 @@ fn long(number: i64) -> AMQPValue {
     AMQPValue::LongLongInt(number)
 }
 
+fn declaration(
+    (durable, exclusive, auto_delete): (bool, bool, bool),
+    arguments: &FieldTable,
+) -> QueueDeclaration<'_> {
+    QueueDeclaration { durable, exclusive, auto_delete, arguments }
+}
+
 fn durable(rows: &[(&str, AMQPValue)]) -> Result<QueueOptions, Refusal> {
-    QueueOptions::parse("q", "/", true, false, false, &table(rows))
+    QueueOptions::parse("q", "/", declaration((true, false, false), &table(rows)))
 }
 
 fn quorum(rows: &[(&str, AMQPValue)]) -> Result<QueueOptions, Refusal> {
@@ -119,9 +127,9 @@ fn a_quorum_queue_is_durable_and_nobodys() {
         ((false, true, true), "auto-delete"),
     ];
 
-    for ((durable, exclusive, auto_delete), property) in cases {
+    for (flags, property) in cases {
         refused_406(
-            QueueOptions::parse("q", "/", durable, exclusive, auto_delete, &quorum),
+            QueueOptions::parse("q", "/", declaration(flags, &quorum)),
             &format!("invalid property '{property}' for queue 'q' in vhost '/'"),
         );
     }
@@ -189,7 +197,7 @@ fn odd_declarations_mean_what_they_mean_to_rabbitmq() {
     assert_eq!(durable(&overflow).expect("it is good").overflow, Overflow::RejectPublishDlx);
     assert_eq!(quorum(&overflow).expect("it is good").overflow, Overflow::DropHead);
 
-    let exclusive = QueueOptions::parse("q", "/", true, true, false, &FieldTable::default());
+    let exclusive = QueueOptions::parse("q", "/", declaration((true, true, false), &FieldTable::default()));
     assert!(!exclusive.expect("it is good").durable);
 }
 
@@ -198,7 +206,9 @@ fn a_queue_is_declared_again_only_as_it_is() {
     let rows = [("x-max-length", int(5)), ("x-dead-letter-exchange", text("a"))];
     let current = durable(&rows).expect("it is good");
     let with = |more: &[(&str, AMQPValue)]| table(&[&rows, more].concat());
-    let again = |arguments: &FieldTable| current.check_redeclared("q", "/", true, false, false, arguments);
+    let again = |arguments: &FieldTable| {
+        current.check_redeclared("q", "/", declaration((true, false, false), arguments))
+    };
     let why = |what: &str| format!("inequivalent arg {what}");
 
     for same in [
@@ -242,14 +252,14 @@ fn a_queue_is_declared_again_only_as_it_is() {
 
     let same = table(&rows);
     refused_406(
-        current.check_redeclared("q", "/", false, false, false, &same),
+        current.check_redeclared("q", "/", declaration((false, false, false), &same)),
         &why("'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'"),
     );
     refused_406(
-        current.check_redeclared("q", "/", true, false, true, &same),
+        current.check_redeclared("q", "/", declaration((true, false, true), &same)),
         &why("'auto_delete' for queue 'q' in vhost '/': received 'true' but current is 'false'"),
     );
-    let exclusive = current.check_redeclared("q", "/", true, true, false, &same);
+    let exclusive = current.check_redeclared("q", "/", declaration((true, true, false), &same));
     assert_eq!(exclusive, Err(Refusal::resource_locked("q", "/")));
 }
 

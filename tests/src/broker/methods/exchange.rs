@@ -2,7 +2,6 @@
 
 use amq_protocol::protocol::{AMQPClass, exchange};
 
-use super::super::arguments::ExchangeDeclaration;
 use super::super::connection::ConnectionId;
 use super::super::core::{Broker, Step};
 use super::super::exchange::Declared;
@@ -41,14 +40,7 @@ impl Broker {
         if declare.passive {
             return vhost.exchanges.passive(name).map(drop);
         }
-        let declaration = ExchangeDeclaration {
-            kind: declare.kind.as_str(),
-            durable: declare.durable,
-            auto_delete: declare.auto_delete,
-            internal: declare.internal,
-            arguments: &declare.arguments,
-        };
-        if vhost.exchanges.declare(name, declaration)? == Declared::New && declare.durable {
+        if vhost.exchanges.declare(name, declare.into())? == Declared::New && declare.durable {
             let options = vhost.exchanges.passive(name)?.clone();
             self.define_exchange(&vhost_name, name, &options);
         }

@@ -134,7 +134,7 @@ impl Broker {
         }
     }
 
-    /// Tells a client why its channel is closed, and closes it.
+    /// Tells a client why its channel is closed, and closes it. Nothing happens where it is closed already.
     pub(super) fn close_channel(
         &mut self,
         id: ConnectionId,
@@ -142,6 +142,9 @@ impl Broker {
         (class_id, method_id): (u16, u16),
         refusal: &Refusal,
     ) {
+        if self.channel_mut(id, channel_id).is_none_or(|channel| channel.is_closing) {
+            return;
+        }
         self.leave_channel(id, channel_id);
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.channels.insert(channel_id, Channel { is_closing: true, ..Channel::default() });

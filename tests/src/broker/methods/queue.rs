@@ -97,15 +97,7 @@ impl Broker {
         if declare.passive {
             return Ok(());
         }
-        let queue::Declare { durable, exclusive, auto_delete, arguments, .. } = declare;
-        queue.options.check_redeclared(
-            &queue.name,
-            &queue.vhost,
-            *durable,
-            *exclusive,
-            *auto_delete,
-            arguments,
-        )
+        queue.options.check_redeclared(&queue.name, &queue.vhost, declare.into())
     }
 
     fn create_queue(
@@ -118,8 +110,7 @@ impl Broker {
         if declare.queue.as_str().starts_with("amq.") {
             return Err(Refusal::reserved_name("queue", name));
         }
-        let queue::Declare { durable, exclusive, auto_delete, arguments, .. } = declare;
-        let options = QueueOptions::parse(name, vhost_name, *durable, *exclusive, *auto_delete, arguments)?;
+        let options = QueueOptions::parse(name, vhost_name, declare.into())?;
         if options.kind == QueueKind::Quorum && declare.queue.as_str().is_empty() {
             return Err(Refusal::nameless_quorum());
         }
