@@ -18,9 +18,6 @@ use crate::harness::Child;
 use crate::http::HttpError;
 use crate::service::Service;
 
-/// How often a broker that does not start is tried again.
-const STARTS: usize = 3;
-
 /// A fault that begins this much later than planned, because the one before was not recovered from, is said to.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -123,9 +120,9 @@ async fn strike(fault: &Fault, length: Duration, site: &Site) -> Result<(), Trou
             site.take_broker_in_hand(true);
             site.broker.kill9();
             sleep(length).await;
-            let started = start_broker(site).await;
+            let started = site.broker.start().await;
             site.take_broker_in_hand(false);
-            started?;
+            started.map_err(|error| error.to_string())?;
         }
         Fault::BrokerStop => {
             site.broker.stop();
@@ -177,17 +174,6 @@ fn harm_connections(network: &FaultProxy, harm: Harm) {
         Harm::Hold => network.hold(BOTH),
         Harm::Lose => network.lose(BOTH),
     }
-}
-
-async fn start_broker(site: &Site) -> Result<(), String> {
-    let mut error = String::new();
-    for _ in 0..STARTS {
-        match site.broker.start().await {
-            Ok(_) => return Ok(()),
-            Err(again) => error = again.to_string(),
-        }
-    }
-    Err(error)
 }
 
 async fn ordered(kind: Kind, order: &Order, length: Duration, site: &Site) -> Result<(), String> {

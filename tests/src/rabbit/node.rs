@@ -9,6 +9,13 @@ use super::{Installation, RabbitError, Server};
 use crate::ports;
 use crate::watched::{Keep, NotUp, Watched};
 
+/// What it prints before its own log opens, and when that fails.
+const OUTPUT: &str = "output.log";
+
+/// How often a node that says nothing is started again: RabbitMQ 3.10 was seen to hang for good while it loads its
+/// definitions, once in some hundreds of starts.
+const HANGS: u32 = 1;
+
 /// A private RabbitMQ node. Dropping it kills it.
 #[derive(Debug)]
 pub struct Node {
@@ -39,17 +46,21 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// It ended, or takes no connections within a minute; both name the file that says why.
+    /// It ended, or took no connections within a minute, twice; both name the file that says why.
     pub async fn start(&self) -> Result<Server, RabbitError> {
-        // What it prints before its own log opens, and when that fails.
-        let output = "output.log";
-        let mut command = self.process.command(&self.installation.server(), output)?;
-        self.settings().server(&mut command, self.scripts.as_deref());
-        self.process.start(command).await.map_err(|error| match error {
-            NotUp::Io(error) => RabbitError::Io(error),
-            NotUp::Ended(status) => RabbitError::Ended(status, self.process.logs().join(output)),
-            NotUp::Silent(after) => RabbitError::NotReady(after, self.process.logs().join(output)),
-        })
+        let mut hung = 0;
+        loop {
+            let mut command = self.process.command(&self.installation.server(), OUTPUT)?;
+            self.settings().server(&mut command, self.scripts.as_deref());
+            let output = || self.process.logs().join(OUTPUT);
+            match self.process.start(command).await {
+                Ok(server) => return Ok(server),
+                Err(NotUp::Silent(_)) if hung < HANGS => hung += 1,
+                Err(NotUp::Silent(after)) => return Err(RabbitError::NotReady(after, output())),
+                Err(NotUp::Ended(status)) => return Err(RabbitError::Ended(status, output())),
+                Err(NotUp::Io(error)) => return Err(RabbitError::Io(error)),
+            }
+        }
     }
 
     /// Its folder, port and process.
