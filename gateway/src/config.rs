@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use common::{config::Environment, http::HttpConfig};
+use common::{broker::BrokerConfig, config::Environment, http::HttpConfig};
 
 use crate::settings::{Overrides, Settings};
 
@@ -22,6 +22,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// What of the environment wins over the file.
     pub overrides: Overrides,
+    /// Where the dead letters are (`AMQP_URL`); the gateway has no standing link to it.
+    pub broker: BrokerConfig,
     /// Whether faults may be injected through the admin server (`DEMO_FAULTS`).
     pub faults: bool,
 }
@@ -42,7 +44,9 @@ impl Config {
             mistakes.iter().for_each(|mistake| env.mistake(mistake.to_string()));
             Settings::default()
         });
-        Self { public, admin, settings, file, overrides, faults: env.flag("DEMO_FAULTS", false) }
+        let broker = BrokerConfig::from_env(env);
+        let faults = env.flag("DEMO_FAULTS", false);
+        Self { public, admin, settings, file, overrides, broker, faults }
     }
 }
 

@@ -27,6 +27,8 @@ pub mod upstream;
 
 pub mod api;
 
+pub mod console;
+
 pub use check::check;
 
 use std::process::ExitCode;

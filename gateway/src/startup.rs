@@ -18,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::{
     api::{ApiDescription, DescribedRoute, DescribedUpstream, Fetcher, Outline},
     config::Config,
+    console::{DeadLetterDesk, routes},
     guard::{Keys, KeysActor, KeysSource},
     policy::Limiter,
     proxy::{Front, ProxyMetrics, Shared, Uploads},
@@ -65,7 +66,7 @@ impl Gateway {
     /// # Errors
     /// When one of the ports cannot be listened on.
     pub fn build(config: Config) -> io::Result<Self> {
-        let Config { public, admin, settings, file, overrides, faults } = config;
+        let Config { public, admin, settings, file, overrides, broker, faults } = config;
         // Before anything else: until it is caught, the signal ends the process.
         let hangups = signal(SignalKind::hangup())?;
         if settings.auth.mode == AuthMode::Open {
@@ -98,7 +99,10 @@ impl Gateway {
             supervisor: supervisor.clone(),
             faults,
         };
-        let admin = Server::bind("gateway_admin", &admin, internal, admin_metrics, |_| {})?;
+        let desk = DeadLetterDesk::new(broker, |_| {});
+        let admin = Server::bind("gateway_admin", &admin, internal, admin_metrics, move |routes| {
+            routes::dead_letters::configure(routes, desk.clone());
+        })?;
         watch(&probes, &supervisor, &public, &upstreams);
 
         let here = Arbiter::current();

@@ -1,0 +1,3 @@
+//! What the console answers over HTTP.
+
+pub mod dead_letters;
