@@ -24,6 +24,7 @@ mod ownership;
 mod traces;
 
 mod bad_events;
+mod dead_letters_by_key;
 mod dead_letters_command;
 mod plain_messages;
 mod thrice_and_shuffled;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         ownership,
         traces,
         bad_events,
+        dead_letters_by_key,
         dead_letters_command,
         plain_messages,
         thrice_and_shuffled,

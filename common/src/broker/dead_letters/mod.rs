@@ -7,8 +7,9 @@
 //! confirmed it, when it is replayed. So a crash can send a letter back twice, which its consumer's inbox makes once, and
 //! can lose none.
 //!
-//! Looking counts as a delivery (RabbitMQ 3.10 counts in `x-delivery-count` whatever is put back), which is why the queue is
-//! declared with a limit that nobody reaches: 4.0 would drop a letter after the twentieth look.
+//! Looking counts as a delivery (RabbitMQ counts in `x-delivery-count` whatever is put back), which is why the queue is
+//! declared with a limit that nobody reaches: 4.0 would drop a letter after the twentieth look. And what is put back goes
+//! to the end of a queue that has a limit, so the order in the queue says nothing.
 
 mod letter;
 mod queue;
@@ -20,6 +21,9 @@ use super::{BrokerConfig, BrokerError, BrokerMetrics, preflight, topology, wire:
 
 pub use letter::DeadLetter;
 pub use replay::Replayed;
+
+/// How many letters are looked at for the oldest of them.
+const LOOKED_AT: usize = 1000;
 
 /// A connection of its own to the dead letters, for each of an operator's commands.
 pub struct DeadLetters {
@@ -39,19 +43,23 @@ impl DeadLetters {
         self.config.to_string()
     }
 
-    /// Returns up to `most` dead letters, the oldest first, and leaves them where they are.
+    /// Returns up to `most` dead letters, the oldest first, and leaves them where they are. Where more than a thousand lie
+    /// there, and more than `most`, these are the oldest of those that were looked at, which the next call may not be.
     ///
     /// # Errors
     /// When the broker is away or says no.
     pub async fn list(&self, most: usize) -> Result<Vec<DeadLetter>, BrokerError> {
         let (_wire, channel) = self.open().await?;
+        let due = queue::count(&channel).await?.min(most.max(LOOKED_AT));
         let mut letters = Vec::new();
-        while letters.len() < most
+        while letters.len() < due
             && let Some((message, _)) = queue::take(&channel).await?
         {
             letters.push(DeadLetter::read(&message));
         }
         queue::put_back(&channel, letters.len()).await?;
+        letters.sort_by_key(|letter| letter.failed_at);
+        letters.truncate(most);
         Ok(letters)
     }
 
