@@ -243,6 +243,7 @@ impl Foundation {
             metrics: Metrics::new(registry),
             supervisor: supervisor.clone(),
             faults: config.faults,
+            link: Some(config.broker.faults()),
         };
         let server = Server::bind(name, &config.http, internal, http_metrics, routes)?;
         Ok(Service { server, probes, supervisor, repository, broker })

@@ -98,6 +98,7 @@ impl Gateway {
             metrics: Metrics::new(registry),
             supervisor: supervisor.clone(),
             faults,
+            link: None,
         };
         let desk = DeadLetterDesk::new(broker, |_| {});
         let admin = Server::bind("gateway_admin", &admin, internal, admin_metrics, move |routes| {

@@ -39,6 +39,7 @@ mod moments_of_publishing;
 
 mod actor_faults;
 mod disk_full;
+mod faults_on_demand;
 mod new_address;
 mod services_killed;
 mod sigterm;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
         moments_of_publishing,
         actor_faults,
         disk_full,
+        faults_on_demand,
         new_address,
         services_killed,
         slow_network,

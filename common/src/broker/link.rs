@@ -7,11 +7,13 @@ use jiff::Timestamp;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use super::{
-    BrokerConfig, BrokerError, BrokerMetrics, Subscription, preflight,
+    BrokerConfig, BrokerError, BrokerMetrics, LinkFaults, Subscription,
+    link_fault::Blockers,
+    preflight,
     publisher::{Blocked, Publisher},
     state::Tally,
     topology,
-    wire::{Watch, Wire},
+    wire::{Socket, Watch, Wire},
     worker::{Worker, attach},
 };
 
@@ -49,6 +51,7 @@ impl Link {
         subscriptions: Vec<Subscription>,
         metrics: BrokerMetrics,
     ) -> Result<(Self, Running), BrokerError> {
+        config.faults.check()?;
         let found = preflight::find(&config).await?;
         let service = metrics.service;
         let publishing = Wire::connect(&config, found.address, &format!("{service} publishes")).await?;
@@ -94,7 +97,9 @@ impl Link {
             }
             Ok(publisher)
         };
-        let lost = watch_both(publishing_watch, consuming_watch, blocked, metrics.clone());
+        let sockets = [publishing.socket(), consuming.socket()];
+        let faults = config.faults.clone();
+        let lost = watch_both(publishing_watch, consuming_watch, blocked, metrics.clone(), faults, sockets);
         let mut lost = Box::pin(lost);
         let publisher = match select(&mut lost, Box::pin(timeout(SETUP_DEADLINE, setup))).await {
             // What was refused says more than that the channel was closed for it.
@@ -183,12 +188,14 @@ impl Running {
     }
 }
 
-/// Waits until either connection ends; returns why.
+/// Waits until either connection ends, or is ended by a fault; returns why.
 async fn watch_both(
     publishing: Watch,
     consuming: Watch,
     blocked: watch::Sender<Option<Blocked>>,
     metrics: BrokerMetrics,
+    faults: LinkFaults,
+    sockets: [Socket; 2],
 ) -> String {
     let on_blocked = |reason: Option<String>| {
         metrics.blocked.set(i64::from(reason.is_some()));
@@ -202,9 +209,16 @@ async fn watch_both(
         }
         blocked.send_replace(reason.map(|reason| Blocked { since, reason }));
     };
+    let blockers = Blockers::new(on_blocked);
     tokio::select! {
-        reason = publishing.until_lost(on_blocked) => reason,
+        biased;
+        reason = faults.cut() => {
+            sockets.iter().for_each(Socket::shut);
+            reason
+        }
+        reason = publishing.until_lost(|reason| blockers.broker(reason)) => reason,
         // RabbitMQ blocks only connections that publish.
         reason = consuming.until_lost(|_| {}) => reason,
+        () = faults.block(|reason| blockers.fault(reason)) => "nothing blocks the link any more".to_owned(),
     }
 }

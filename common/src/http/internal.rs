@@ -3,8 +3,9 @@ use std::time::Duration;
 use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
 
-use super::{JsonBody, Probes, Problem};
+use super::{JsonBody, Probes, Problem, faults};
 use crate::{
+    broker::LinkFaults,
     supervision::{Fault, Supervisor},
     telemetry::metrics::{self, Metrics},
 };
@@ -18,8 +19,10 @@ pub struct Internal {
     pub metrics: Metrics,
     /// `/actors`.
     pub supervisor: Supervisor,
-    /// Whether `POST /actors/{name}/fault` exists (`DEMO_FAULTS`).
+    /// Whether `POST /actors/{name}/fault`, `/link/fault` and `/process/fault` exist (`DEMO_FAULTS`).
     pub faults: bool,
+    /// The link that `POST /link/fault` is about, where there is one.
+    pub link: Option<LinkFaults>,
 }
 
 impl Internal {
@@ -37,6 +40,7 @@ impl Internal {
                 async move { HttpResponse::Ok().json(supervisor.report().await) }
             }));
         if self.faults {
+            faults::configure(routes, self.link.clone());
             let supervisor = self.supervisor.clone();
             routes.service(web::resource("/actors/{name}/fault").post(
                 move |name: web::Path<String>, body: JsonBody<FaultRequest>| {

@@ -28,6 +28,7 @@ mod store_problem;
 
 mod metrics;
 
+mod faults;
 mod internal;
 mod probes;
 

@@ -64,7 +64,8 @@ fn start(faults: bool) -> (u16, ServerHandle, Probes) {
     let metrics = HttpMetrics::register("test", &mut registry);
     let supervisor = Supervisor::new("test", &mut registry);
     let probes = Probes::new();
-    let internal = Internal { probes: probes.clone(), metrics: Metrics::new(registry), supervisor, faults };
+    let internal =
+        Internal { probes: probes.clone(), metrics: Metrics::new(registry), supervisor, faults, link: None };
     let server = Server::bind("test", &HttpConfig::default(), internal, metrics, routes)
         .expect("a free port can be listened on");
     let (port, handle) = (server.port(), server.handle());

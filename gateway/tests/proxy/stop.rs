@@ -111,6 +111,7 @@ fn real_service() -> (Server, ServerHandle) {
         supervisor: Supervisor::new("users", &mut registry),
         metrics: Metrics::new(registry),
         faults: false,
+        link: None,
     };
     let routes = |routes: &mut web::ServiceConfig| {
         routes.service(web::resource("/users").get(|| async { HttpResponse::Ok().body("ok") }));
