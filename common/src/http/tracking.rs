@@ -35,11 +35,7 @@ pub(super) struct Tracking {
 }
 
 impl Tracking {
-    pub(super) fn new(
-        metrics: HttpMetrics,
-        drain: Drain,
-        doorkeeper: Option<Arc<dyn Doorkeeper>>,
-    ) -> Self {
+    pub(super) fn new(metrics: HttpMetrics, drain: Drain, doorkeeper: Option<Arc<dyn Doorkeeper>>) -> Self {
         Self { metrics, drain, doorkeeper }
     }
 
