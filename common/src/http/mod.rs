@@ -10,6 +10,7 @@
 mod config;
 mod server;
 
+mod doorkeeper;
 mod drain;
 mod tracking;
 
@@ -45,6 +46,7 @@ pub use caller::{Caller, ROLE, SUBJECT};
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
 pub use deadline::Deadline;
+pub use doorkeeper::{Doorkeeper, Visit};
 pub use drain::{Drain, OpenConnection};
 mod description;
 

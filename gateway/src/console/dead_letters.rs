@@ -1,3 +1,5 @@
+//! What operators do about dead letters, from the console.
+
 use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
 
 use common::broker::{BrokerConfig, BrokerError, DeadLetter, DeadLetters, Replayed};

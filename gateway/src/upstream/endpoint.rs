@@ -23,7 +23,10 @@ pub struct Endpoint {
     url: UpstreamUrl,
     address: SocketAddr,
     born: Instant,
-    in_flight: AtomicU64,
+    /// Exchanges that began.
+    asked: AtomicU64,
+    /// Exchanges that ended; what is between the two is in flight.
+    ended: AtomicU64,
     /// What is read of the breaker without its lock.
     gate: AtomicU64,
     breaker: Mutex<Breaker>,
@@ -65,7 +68,8 @@ impl Endpoint {
             url,
             address,
             born: now,
-            in_flight: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             gate: AtomicU64::new(0),
             breaker: Mutex::new(Breaker::new(breaker, now)),
             unready: AtomicBool::new(false),
@@ -97,7 +101,14 @@ impl Endpoint {
 
     /// How many requests are on their way to it.
     pub fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Relaxed)
+        // An exchange that begins and ends between the two looks must not make fewer than none.
+        let ended = self.ended.load(Ordering::Relaxed);
+        self.asked().saturating_sub(ended)
+    }
+
+    /// How many requests it has been sent so far.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// What was heard last.
@@ -110,11 +121,11 @@ impl Endpoint {
     }
 
     pub(super) fn begin(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.asked.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn end(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Writes down what was heard; returns what had been heard before.

@@ -12,7 +12,7 @@
 mod breaker;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt,
     rc::Rc,
     time::{Duration, Instant},
@@ -75,6 +75,7 @@ pub struct Customers {
     config: Rc<CustomersConfig>,
     // Shared with the answers in progress, which run on this actor's thread.
     breaker: Rc<RefCell<Breaker>>,
+    asked: Rc<Cell<u64>>,
 }
 
 impl Customers {
@@ -85,6 +86,7 @@ impl Customers {
             client: Client::new(ClientConfig::default()),
             config: Rc::new(config),
             breaker: Rc::new(RefCell::new(breaker)),
+            asked: Rc::default(),
         }
     }
 }
@@ -125,10 +127,10 @@ impl Handler<CheckCustomer> for Customers {
 
     fn handle(&mut self, question: CheckCustomer, _: &mut Self::Context) -> Self::Result {
         let (client, config) = (self.client.clone(), self.config.clone());
-        let breaker = self.breaker.clone();
+        let (breaker, asked) = (self.breaker.clone(), self.asked.clone());
         Box::pin(async move {
             let left = question.deadline.within(config.deadline);
-            let checked = check(&client, &config, &breaker, &question);
+            let checked = check(&client, &config, &breaker, &asked, &question);
             let in_time = tokio::time::timeout(left, checked).await;
             in_time.unwrap_or(Err(CustomersUnavailable { retry_after: config.breaker.open_for }))
         })
@@ -139,6 +141,7 @@ async fn check(
     client: &Client,
     config: &CustomersConfig,
     breaker: &RefCell<Breaker>,
+    asked: &Cell<u64>,
     CheckCustomer { id, origin, deadline }: &CheckCustomer,
 ) -> Result<bool, CustomersUnavailable> {
     let url = format!("{}/users/{}", config.url, id.as_str());
@@ -148,6 +151,7 @@ async fn check(
         }
         let admitted = breaker.borrow_mut().admit(Instant::now());
         admitted.map_err(|retry_after| CustomersUnavailable { retry_after })?;
+        asked.set(asked.get() + 1);
         let settle = Settle { breaker, settled: false };
         let answer = client.get(&url, origin, deadline.within(config.attempt)).await;
         match known(answer) {
@@ -204,6 +208,10 @@ impl Drop for Settle<'_> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CustomersState {
+    /// The service that it asks.
+    asks: &'static str,
+    /// How often it has.
+    asked: u64,
     breaker: &'static str,
 }
 
@@ -211,6 +219,10 @@ impl Handler<Observe> for Customers {
     type Result = MessageResult<Observe>;
 
     fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
-        Observe::answer::<Self>(&CustomersState { breaker: self.breaker.borrow().state(Instant::now()) })
+        Observe::answer::<Self>(&CustomersState {
+            asks: "users",
+            asked: self.asked.get(),
+            breaker: self.breaker.borrow().state(Instant::now()),
+        })
     }
 }
