@@ -9,6 +9,7 @@ mod ledger;
 mod timeline;
 
 pub mod dead_letters;
+pub mod experiments;
 
 mod log_in;
 mod log_out;
