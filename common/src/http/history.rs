@@ -67,7 +67,9 @@ async fn find(ledger: &Ledger, query: &str) -> Result<HttpResponse, Problem> {
         match key.as_str() {
             "about" if !value.is_empty() => about.push(value),
             "about" => {
-                return Err(wrong("about: the id of an event, a resource, a request or a trace, not nothing"));
+                return Err(wrong(
+                    "about: the id of an event, a resource, a request or a trace, not nothing",
+                ));
             }
             "limit" => limit = value.parse().map_err(|_| wrong("limit: a number of events"))?,
             _ => return Err(wrong(&format!("{key}: only about and limit are known"))),
