@@ -29,6 +29,8 @@ pub struct Config {
     pub overrides: Overrides,
     /// Where the dead letters are (`AMQP_URL`); the gateway has no standing link to it.
     pub broker: BrokerConfig,
+    /// Where the gateway keeps its timeline (`DATA_DIR`); in memory where nothing is said, for it owns nothing else.
+    pub data: Option<PathBuf>,
     /// Whether faults may be injected through the admin server (`DEMO_FAULTS`).
     pub faults: bool,
 }
@@ -51,8 +53,9 @@ impl Config {
             Settings::default()
         });
         let broker = BrokerConfig::from_env(env);
+        let data = Some(env.text("DATA_DIR", "")).filter(|folder| !folder.is_empty()).map(PathBuf::from);
         let faults = env.flag("DEMO_FAULTS", false);
-        Self { public, admin, admin_token, settings, file, overrides, broker, faults }
+        Self { public, admin, admin_token, settings, file, overrides, broker, data, faults }
     }
 }
 

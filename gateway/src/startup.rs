@@ -13,6 +13,7 @@ use common::{
     http::{Condition, Drain, HttpMetrics, Internal, Probes, Routes, Server, signals},
     supervision::{ESCALATED, Spec, Supervisor},
     telemetry::metrics::{Metrics, Registry},
+    timeline::Timeline,
 };
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -75,7 +76,7 @@ impl Gateway {
     /// # Errors
     /// When one of the ports cannot be listened on.
     pub fn build(config: Config) -> io::Result<Self> {
-        let Config { public, admin, admin_token, settings, file, overrides, broker, faults } = config;
+        let Config { public, admin, admin_token, settings, file, overrides, broker, data, faults } = config;
         // Before anything else: until it is caught, the signal ends the process.
         let hangups = signal(SignalKind::hangup())?;
         if settings.auth.mode == AuthMode::Open {
@@ -84,7 +85,8 @@ impl Gateway {
             );
         }
         let mut registry = Registry::default();
-        let supervisor = Supervisor::new("gateway", &mut registry);
+        let supervisor =
+            Supervisor::new("gateway", Timeline::open("gateway", data.as_deref()), &mut registry);
         let upstreams = Upstreams::new(&mut registry);
         upstreams.apply(&settings.upstreams);
         let probes = Probes::new();
@@ -104,9 +106,11 @@ impl Gateway {
         let public_host = public.host;
         let public = PublicServer::bind(&public, shared.clone(), &supervisor)?;
         let internal = Internal {
+            service: "gateway",
             probes: probes.clone(),
             metrics: Metrics::new(registry),
             supervisor: supervisor.clone(),
+            ledger: None,
             faults,
             link: None,
         };
@@ -196,6 +200,7 @@ impl Gateway {
         supervisor.stop().await;
         board_thread.stop();
         public.end();
+        supervisor.timeline().stopped();
         log::info!("event=stopped");
         code
     }

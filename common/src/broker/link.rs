@@ -1,13 +1,17 @@
 //! One link: what a generation of the actor connects, owns and loses.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use super::{
-    BrokerConfig, BrokerError, BrokerMetrics, LinkFaults, Subscription,
+    BrokerConfig, BrokerError, BrokerMetrics, History, LinkFaults, Subscription,
     link_fault::Blockers,
     preflight,
     publisher::{Blocked, Publisher},
@@ -16,6 +20,7 @@ use super::{
     wire::{Socket, Watch, Wire},
     worker::{Worker, attach},
 };
+use crate::timeline::{IncidentId, IncidentKind, Timeline};
 
 /// How long declaring everything and attaching the consumers may take; the first quorum queue takes a while.
 const SETUP_DEADLINE: Duration = Duration::from_secs(15);
@@ -50,6 +55,8 @@ impl Link {
         config: BrokerConfig,
         subscriptions: Vec<Subscription>,
         metrics: BrokerMetrics,
+        history: History,
+        generation: u64,
     ) -> Result<(Self, Running), BrokerError> {
         config.faults.check()?;
         let found = preflight::find(&config).await?;
@@ -85,6 +92,8 @@ impl Link {
                     publisher: publisher.clone(),
                     tally,
                     metrics: metrics.clone(),
+                    ledger: history.ledger.clone(),
+                    generation,
                     stopping: stopping_out.clone(),
                     broken: broken.clone(),
                 };
@@ -98,8 +107,9 @@ impl Link {
             Ok(publisher)
         };
         let sockets = [publishing.socket(), consuming.socket()];
-        let faults = config.faults.clone();
-        let lost = watch_both(publishing_watch, consuming_watch, blocked, metrics.clone(), faults, sockets);
+        let faults = (config.faults.clone(), sockets);
+        let lost =
+            watch_both(publishing_watch, consuming_watch, blocked, metrics.clone(), history.timeline, faults);
         let mut lost = Box::pin(lost);
         let publisher = match select(&mut lost, Box::pin(timeout(SETUP_DEADLINE, setup))).await {
             // What was refused says more than that the channel was closed for it.
@@ -188,23 +198,47 @@ impl Running {
     }
 }
 
+/// The broker takes no messages; over when it is dropped, also with the link.
+struct OpenIncident {
+    timeline: Timeline,
+    id: IncidentId,
+}
+
+impl OpenIncident {
+    fn begin(timeline: &Timeline, reason: &str) -> Self {
+        Self { timeline: timeline.clone(), id: timeline.begin(IncidentKind::Blocked, "broker", reason) }
+    }
+}
+
+impl Drop for OpenIncident {
+    fn drop(&mut self) {
+        self.timeline.end(self.id);
+    }
+}
+
 /// Waits until either connection ends, or is ended by a fault; returns why.
 async fn watch_both(
     publishing: Watch,
     consuming: Watch,
     blocked: watch::Sender<Option<Blocked>>,
     metrics: BrokerMetrics,
-    faults: LinkFaults,
-    sockets: [Socket; 2],
+    timeline: Timeline,
+    (faults, sockets): (LinkFaults, [Socket; 2]),
 ) -> String {
+    let incident = Mutex::new(None::<OpenIncident>);
+    let tell = |open| *incident.lock().unwrap_or_else(PoisonError::into_inner) = open;
     let on_blocked = |reason: Option<String>| {
         metrics.blocked.set(i64::from(reason.is_some()));
         let since = Timestamp::now();
         match &reason {
-            Some(reason) => log::warn!("event=blocked reason={reason:?}"),
+            Some(reason) => {
+                log::warn!("event=blocked reason={reason:?}");
+                tell(Some(OpenIncident::begin(&timeline, reason)));
+            }
             None => {
                 let before = blocked.borrow().as_ref().map_or(since, |blocked| blocked.since);
                 log::info!("event=unblocked after_ms={}", since.duration_since(before).as_millis());
+                tell(None);
             }
         }
         blocked.send_replace(reason.map(|reason| Blocked { since, reason }));
