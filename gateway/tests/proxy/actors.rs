@@ -11,8 +11,9 @@ use crate::harness::{Client, Gateway, Service, eventually, request};
 fn fault(gateway: &Gateway, actor: &str, kind: &str) -> u16 {
     let body = format!("{{\"kind\":\"{kind}\"}}");
     let mut client = Client::connect(gateway.admin_port).expect("the admin server listens");
-    let head =
-        format!("POST /actors/{actor}/fault HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
+    let head = format!(
+        "POST /actors/{actor}/fault HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    );
     client.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).status
 }
 
