@@ -13,6 +13,7 @@ use common::{
     http::{Condition, Drain, HttpMetrics, Internal, Probes, Routes, Server, signals},
     supervision::{ESCALATED, Spec, Supervisor},
     telemetry::metrics::{Metrics, Registry},
+    timeline::Timeline,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -72,7 +73,7 @@ impl Gateway {
     /// # Errors
     /// When one of the ports cannot be listened on.
     pub fn build(config: Config) -> io::Result<Self> {
-        let Config { public, admin, admin_token, settings, file, overrides, faults } = config;
+        let Config { public, admin, admin_token, settings, file, overrides, data, faults } = config;
         // Before anything else: until it is caught, the signal ends the process.
         let hangups = signal(SignalKind::hangup())?;
         if settings.auth.mode == AuthMode::Open {
@@ -81,8 +82,9 @@ impl Gateway {
             );
         }
         let mut registry = Registry::default();
-        let supervisor = Supervisor::new("gateway", &mut registry);
-        let upstreams = Upstreams::new(&mut registry);
+        let supervisor =
+            Supervisor::new("gateway", Timeline::open("gateway", data.as_deref()), &mut registry);
+        let upstreams = Upstreams::new(&mut registry, supervisor.timeline().clone());
         upstreams.apply(&settings.upstreams);
         let probes = Probes::new();
         let shared = Arc::new(Shared {
@@ -101,9 +103,11 @@ impl Gateway {
         let public_host = public.host;
         let public = PublicServer::bind(&public, shared.clone(), &supervisor)?;
         let internal = Internal {
+            service: "gateway",
             probes: probes.clone(),
             metrics: Metrics::new(registry),
             supervisor: supervisor.clone(),
+            ledger: None,
             faults,
         };
         let (audience, feed) = (Audience::default(), Feed::default());
@@ -113,6 +117,7 @@ impl Gateway {
             audience: audience.clone(),
             feed: feed.clone(),
             upstreams: upstreams.clone(),
+            timeline: supervisor.timeline().clone(),
         };
         let routes = move |routes: &mut Routes| console.configure(routes);
         let admin = Server::bind_guarded("gateway_admin", &admin, internal, admin_metrics, access, routes)?;
@@ -182,6 +187,7 @@ impl Gateway {
         supervisor.stop().await;
         board_thread.stop();
         public.end();
+        supervisor.timeline().stopped();
         log::info!("event=stopped");
         code
     }
