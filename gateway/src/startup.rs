@@ -13,7 +13,7 @@ use common::{
     http::{Condition, Drain, HttpMetrics, Internal, Probes, Routes, Server, signals},
     supervision::{ESCALATED, Spec, Supervisor},
     telemetry::metrics::{Metrics, Registry},
-    timeline::Timeline,
+    timeline::{IncidentKind, Timeline},
 };
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -87,7 +87,7 @@ impl Gateway {
         let mut registry = Registry::default();
         let supervisor =
             Supervisor::new("gateway", Timeline::open("gateway", data.as_deref()), &mut registry);
-        let upstreams = Upstreams::new(&mut registry);
+        let upstreams = Upstreams::new(&mut registry, supervisor.timeline().clone());
         upstreams.apply(&settings.upstreams);
         let probes = Probes::new();
         let shared = Arc::new(Shared {
@@ -121,8 +121,12 @@ impl Gateway {
             audience: audience.clone(),
             feed: feed.clone(),
             upstreams: upstreams.clone(),
+            timeline: supervisor.timeline().clone(),
         };
-        let desk = DeadLetterDesk::new(broker, |_| {});
+        let timeline = supervisor.timeline().clone();
+        let desk = DeadLetterDesk::new(broker, move |what| {
+            timeline.note(IncidentKind::Operator, "dead-letters", what);
+        });
         let here = Arbiter::current();
         let entry = SocketAddr::new(public_host, public.port());
         let experiments = faults.then(|| experiments(&supervisor, &here, &shared, &upstreams, entry, &feed));
@@ -288,7 +292,9 @@ fn experiments(
     });
     let front = shared.clone();
     let asks_for_tokens = move || front.front.load().settings.auth.mode == AuthMode::Required;
-    ExperimentsHandle::new(laboratory, notebook, asks_for_tokens, |_| {})
+    let timeline = supervisor.timeline().clone();
+    let note = move |what: &str| timeline.note(IncidentKind::Operator, "laboratory", what);
+    ExperimentsHandle::new(laboratory, notebook, asks_for_tokens, note)
 }
 
 /// Adds what readiness depends on.

@@ -52,7 +52,7 @@ impl Internal {
             history::ledger(routes, ledger);
         }
         if self.faults {
-            faults::configure(routes, self.link.clone());
+            faults::configure(routes, self.link.clone(), self.supervisor.timeline());
             let supervisor = self.supervisor.clone();
             routes.service(web::resource("/actors/{name}/fault").post(
                 move |name: web::Path<String>, body: JsonBody<FaultRequest>| {

@@ -68,6 +68,7 @@ pub use paging::{PageRequest, PageView};
 pub use probes::{Condition, ProbeAnswer, Probes, Readiness, ReadinessStatus};
 pub use problem::{FieldError, Problem, RenderedProblem};
 pub use readable::readable;
+pub use report::ProcessReport;
 pub use server::{Routes, Server, ServerHandle, listening_socket};
 
 #[cfg(test)]

@@ -77,9 +77,10 @@ impl Server {
     where
         F: Fn(&mut Routes) + Clone + Send + 'static,
     {
+        let traffic = metrics.clone();
         let all = move |routes: &mut Routes| {
             configure(routes);
-            internal.configure(routes);
+            internal.configure(routes, &traffic);
         };
         Self::listen(service, config, metrics, Some(doorkeeper), all)
     }

@@ -2,6 +2,7 @@
 
 use std::{cmp::Reverse, time::Duration};
 
+use common::timeline::Timeline;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -36,11 +37,12 @@ pub struct MergedTimeline {
     pub silent: Vec<String>,
 }
 
-/// Asks every service, and adds what the gateway has written down itself: `own` returns so many of its incidents.
-pub async fn merged(fleet: &Fleet, own: impl FnOnce(usize) -> Vec<Value>, wanted: &Wanted) -> MergedTimeline {
+/// Asks every service, and adds what the gateway has written down itself.
+pub async fn merged(fleet: &Fleet, own: &Timeline, wanted: &Wanted) -> MergedTimeline {
     let each = if wanted.is_picky() { LOOKED_THROUGH } else { wanted.limit };
     let (mut lists, silent) = fleet.lists(&format!("/timeline?limit={each}"), "items", DEADLINE).await;
-    lists.push(own(each));
+    let own = own.page(each, None);
+    lists.push(own.iter().filter_map(|incident| serde_json::to_value(incident).ok()).collect());
     MergedTimeline { items: merge(lists, wanted), silent }
 }
 

@@ -9,7 +9,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::breaker::{Breaker, Gate};
+use super::{
+    breaker::{Breaker, Gate},
+    incidents::Incidents,
+};
 use crate::settings::{BreakerSettings, UpstreamUrl};
 
 /// The share of an endpoint that just came back, in percent of its full one.
@@ -33,6 +36,7 @@ pub struct Endpoint {
     /// What is read of the health without its lock.
     unready: AtomicBool,
     health: Mutex<Health>,
+    incidents: Incidents,
 }
 
 /// Names one endpoint in its process, for ever.
@@ -61,7 +65,13 @@ impl Health {
 }
 
 impl Endpoint {
-    pub(super) fn new(url: UpstreamUrl, address: SocketAddr, breaker: BreakerSettings, now: Instant) -> Self {
+    pub(super) fn new(
+        url: UpstreamUrl,
+        address: SocketAddr,
+        breaker: BreakerSettings,
+        incidents: Incidents,
+        now: Instant,
+    ) -> Self {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         let endpoint = Self {
             id: EndpointId(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1),
@@ -74,6 +84,7 @@ impl Endpoint {
             breaker: Mutex::new(Breaker::new(breaker, now)),
             unready: AtomicBool::new(false),
             health: Mutex::new(Health::Unknown),
+            incidents,
         };
         endpoint.show_gate(Gate::Closed { returned: None });
         endpoint
@@ -114,6 +125,10 @@ impl Endpoint {
     /// What was heard last.
     pub fn health(&self) -> Health {
         lock(&self.health).clone()
+    }
+
+    pub(super) fn incidents(&self) -> &Incidents {
+        &self.incidents
     }
 
     pub(super) fn url(&self) -> &UpstreamUrl {
@@ -205,6 +220,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use common::timeline::Timeline;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -213,7 +230,9 @@ mod tests {
     fn the_gate_that_is_shown_is_that_of_the_breaker() {
         let now = Instant::now();
         let url = "http://127.0.0.1:3001".parse().expect("a URL");
-        let endpoint = Endpoint::new(url, ([127, 0, 0, 1], 3001).into(), BreakerSettings::default(), now);
+        let incidents = Incidents::new(Timeline::open("gateway", None), String::new());
+        let endpoint =
+            Endpoint::new(url, ([127, 0, 0, 1], 3001).into(), BreakerSettings::default(), incidents, now);
         assert_eq!(endpoint.gate(), Gate::Closed { returned: None });
 
         for gate in [

@@ -30,6 +30,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Audience, Feed};
+use processes::whole_millis;
 use snapshot::{Picture, Snapshot};
 
 pub use round::{Own, Round};
@@ -87,7 +88,7 @@ async fn show_for_ever(mut round: Round, audience: Audience, feed: Feed, work: R
         work.rounds.set(work.rounds.get() + 1);
         work.last_ms.set(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
         if shown.as_ref().is_none_or(|(last, at)| *last != picture || at.elapsed() >= SIGN - EVERY) {
-            let snapshot = Snapshot { at: Timestamp::now(), picture: &picture };
+            let snapshot = Snapshot { at: whole_millis(Timestamp::now()), picture: &picture };
             match serde_json::to_vec(&snapshot) {
                 Ok(json) => feed.show(&json),
                 Err(error) => log::error!("event=picture_not_encoded error={:?}", error.to_string()),

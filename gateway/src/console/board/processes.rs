@@ -106,7 +106,8 @@ fn judge(heard: &Heard, health: &Health) -> Judgement {
     }
 }
 
-fn whole_millis(at: Timestamp) -> Timestamp {
+/// The time to the millisecond, as viewers get every time.
+pub fn whole_millis(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 

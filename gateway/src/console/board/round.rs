@@ -4,12 +4,12 @@ use std::{
 };
 
 use common::{
-    http::{Probes, ReadinessStatus},
+    http::{Probes, ProcessReport, ReadinessStatus, Totals},
     supervision::Supervisor,
 };
 use futures_util::future::join;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     links,
@@ -53,13 +53,18 @@ impl Round {
     /// Makes a picture of what all say now.
     pub async fn look(&mut self, experiment: Value) -> Picture {
         let asked = self.fleet.get_all("/actors", DEADLINE);
-        let (heard, own) = join(asked, self.own.supervisor.report()).await;
+        // What the public port has answered is counted by its workers, and added below.
+        let none = Totals { requests: 0, failures: 0 };
+        let own = ProcessReport::of("gateway", &self.own.supervisor, none, self.own.faults);
+        let (heard, own) = join(asked, own).await;
         let (now, at) = (Instant::now(), Timestamp::now());
 
-        let own = match serde_json::to_value(own) {
+        let mut own = match serde_json::to_value(own) {
             Ok(Value::Object(report)) => report,
             _ => Map::new(),
         };
+        let counts = answered(&own);
+        own.insert("counts".to_owned(), counts);
         let readiness = self.own.probes.readiness();
         let state = match readiness.status {
             ReadinessStatus::Ready => ProcessState::Ready,
@@ -105,6 +110,16 @@ impl Round {
             experiment,
         }
     }
+}
+
+/// What all workers of the public port have answered, by what their actors say.
+fn answered(report: &Map<String, Value>) -> Value {
+    let actors = report.get("actors").and_then(Value::as_array);
+    let sum = |field: &str| {
+        let counted = actors.into_iter().flatten().filter_map(|actor| actor["observed"][field].as_u64());
+        counted.sum::<u64>()
+    };
+    json!({ "requests": sum("answered") + sum("refused"), "failures": sum("failed") })
 }
 
 /// The number of each service's last incident.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 /// A picture and its time.
 #[derive(Clone, Debug, Serialize)]
 pub struct Snapshot<'a> {
-    /// When it was true.
+    /// When it was true, to the millisecond.
     pub at: Timestamp,
     /// What is to be seen.
     #[serde(flatten)]

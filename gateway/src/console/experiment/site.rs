@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{
     http::{Client, ClientConfig, ClientResponse},
-    telemetry::trace::{Origin, RequestId, TraceContext},
+    telemetry::trace::{Origin, RequestId},
 };
 use http::{Method, Request};
 use serde_json::Value;
@@ -54,10 +54,8 @@ impl Site {
             .body(body.clone())
             .map_err(|_| PostError::NotSent)?;
         let fresh = Origin::fresh();
-        let origin = Origin {
-            request_id: RequestId::accept(request_id).unwrap_or(fresh.request_id),
-            traceparent: TraceContext::fresh(),
-        };
+        let origin =
+            Origin { request_id: RequestId::accept(request_id).unwrap_or(fresh.request_id.clone()), ..fresh };
         let answer = self.client.send(request, &origin, deadline).await;
         answer.map_err(|error| if error.is_connect() { PostError::NotSent } else { PostError::Unknown })
     }

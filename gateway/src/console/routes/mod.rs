@@ -19,7 +19,7 @@ mod files;
 use std::sync::Arc;
 
 use actix_web::web::{self, ServiceConfig};
-use common::http::readable;
+use common::{http::readable, timeline::Timeline};
 
 use super::{Access, Audience, Feed, Fleet, access::SESSION_PATH};
 use crate::upstream::Upstreams;
@@ -35,6 +35,8 @@ pub struct Console {
     pub feed: Feed,
     /// Who is asked.
     pub upstreams: Upstreams,
+    /// What the gateway writes down itself.
+    pub timeline: Timeline,
 }
 
 /// What the handlers of one worker share.
@@ -43,6 +45,7 @@ pub(super) struct App {
     audience: Audience,
     feed: Feed,
     fleet: Fleet,
+    timeline: Timeline,
 }
 
 impl Console {
@@ -54,6 +57,7 @@ impl Console {
             feed: self.feed.clone(),
             // One for each worker: connections belong to the thread that made them.
             fleet: Fleet::new(self.upstreams.clone()),
+            timeline: self.timeline.clone(),
         });
         routes
             .app_data(app)

@@ -25,5 +25,5 @@ pub(super) async fn timeline(app: web::Data<App>, query: web::Query<Query>) -> R
         kind: given(kind),
         text: given(text),
     };
-    Ok(HttpResponse::Ok().json(merged(&app.fleet, |_| Vec::new(), &wanted).await))
+    Ok(HttpResponse::Ok().json(merged(&app.fleet, &app.timeline, &wanted).await))
 }
