@@ -40,6 +40,7 @@ mod moments_of_publishing;
 
 mod actor_faults;
 mod disk_full;
+mod experiments;
 mod faults_on_demand;
 mod new_address;
 mod services_killed;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         moments_of_publishing,
         actor_faults,
         disk_full,
+        experiments,
         faults_on_demand,
         new_address,
         services_killed,
