@@ -23,11 +23,11 @@ use crate::{
         signals,
     },
     relay::{OutboxRelay, RelayMetrics, Wake},
-    store::{PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreMetrics},
+    store::{InboxMetrics, PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreMetrics},
     supervision::{ESCALATED, Handle, Spec, Supervisor},
     telemetry::{
         self,
-        metrics::{Metrics, Registry},
+        metrics::{self, Metrics, Registry},
     },
 };
 
@@ -127,6 +127,7 @@ pub struct Foundation {
     broker_thread: Arbiter,
     relay: Arc<OnceLock<Handle<OutboxRelay>>>,
     subscriptions: Vec<Subscription>,
+    inbox_metrics: InboxMetrics,
     /// Where the service's own metrics are registered.
     pub registry: Registry,
     /// Keeps the service's own actors alive.
@@ -137,7 +138,7 @@ pub struct Foundation {
 
 impl Foundation {
     fn lay(name: &'static str, config: ServiceConfig) -> Self {
-        let mut registry = Registry::default();
+        let mut registry = metrics::registry(name);
         let supervisor = Supervisor::new(name, &mut registry);
         // The store waits for the disk; the broker's heartbeats and the workers must not wait with it.
         let (store_thread, broker_thread) = (Arbiter::new(), Arbiter::new());
@@ -168,7 +169,7 @@ impl Foundation {
                 false => Condition::Ready,
                 true => Condition::Unready("an actor failed too often".to_owned()),
             });
-        let subscriptions = Vec::new();
+        let (subscriptions, inbox_metrics) = (Vec::new(), InboxMetrics::register(name, &mut registry));
         Self {
             name,
             config,
@@ -177,6 +178,7 @@ impl Foundation {
             broker_thread,
             relay,
             subscriptions,
+            inbox_metrics,
             registry,
             supervisor,
             repository,
@@ -196,9 +198,10 @@ impl Foundation {
     /// Subscribes to the events that `handler` takes.
     pub fn consume<H: EventHandler>(&mut self, handler: H) {
         let repository = self.repository.clone();
+        let metrics = self.inbox_metrics.clone();
         let spec = Spec::new(format!("consumer:{}", H::QUEUE));
         let consumer = self.supervisor.supervise(&self.store_thread.handle(), spec, move |_| {
-            Ok(EventConsumer::new(handler.clone(), repository.clone()))
+            Ok(EventConsumer::new(handler.clone(), repository.clone(), &metrics))
         });
         self.subscriptions.push(Subscription {
             queue: H::QUEUE,
