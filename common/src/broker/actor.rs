@@ -23,6 +23,7 @@ impl BrokerActor {
         metrics: BrokerMetrics,
         life: Life,
     ) -> Self {
+        metrics.expect(&subscriptions);
         Self { config, subscriptions, metrics, life, link: None }
     }
 

@@ -1,6 +1,10 @@
 //! One link: what a generation of the actor connects, owns and loses.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::{Either, select};
 use jiff::Timestamp;
@@ -149,7 +153,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.metrics.connected.set(0);
-        self.metrics.blocked.set(0);
+        self.metrics.blocked.set(false, Instant::now());
         self.publisher.close("the link ended");
     }
 }
@@ -191,7 +195,7 @@ async fn watch_both(
     metrics: BrokerMetrics,
 ) -> String {
     let on_blocked = |reason: Option<String>| {
-        metrics.blocked.set(i64::from(reason.is_some()));
+        metrics.blocked.set(reason.is_some(), Instant::now());
         let since = Timestamp::now();
         match &reason {
             Some(reason) => log::warn!("event=blocked reason={reason:?}"),

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     ActorReport, ActorStatus, Exit, Fault, Handle, Life, Observe, ServiceReport, Spec,
     guardian::{Guardian, Progress},
+    metrics,
     timeline::Timeline,
 };
 use crate::telemetry::metrics::{Counter, Family, Registry};
@@ -45,17 +46,31 @@ struct Child {
 }
 
 impl Supervisor {
-    /// Supervises nothing yet; counts restarts in `registry`.
+    /// Supervises nothing yet; counts restarts, and shows states, in `registry`.
     pub fn new(service: &'static str, registry: &mut Registry) -> Self {
         let restarts = Family::default();
         registry.register(format!("{service}_actor_restarts"), "Restarts by actor", restarts.clone());
-        Self(Arc::new(Shared {
+        let supervisor = Self(Arc::new(Shared {
             service,
             children: Mutex::default(),
             escalated: watch::Sender::new(false),
             timeline: Timeline::default(),
             restarts,
-        }))
+        }));
+        metrics::register(&supervisor, registry);
+        supervisor
+    }
+
+    /// Which process it is.
+    pub(super) fn service(&self) -> &'static str {
+        self.0.service
+    }
+
+    /// What the guardians know, without a question to any actor.
+    pub(super) fn statuses(&self) -> Vec<(String, ActorStatus)> {
+        let children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = |child: &Child| child.progress.lock().unwrap_or_else(PoisonError::into_inner).status;
+        children.iter().map(|child| (child.name.clone(), status(child))).collect()
     }
 
     /// Starts an actor on `arbiter` and keeps it alive; the factory builds every generation there.
@@ -153,6 +168,7 @@ impl Supervisor {
         F: FnMut(Life) -> Result<A, Box<dyn Error + Send + Sync>>,
     {
         let handle = Handle::new(&spec.name);
+        drop(self.0.restarts.get_or_create(&[("actor", spec.name.clone())]));
         let progress = Arc::new(Mutex::new(Progress {
             status: ActorStatus::Starting,
             life: Life::new(0),

@@ -10,6 +10,7 @@
 //! times. While the users service keeps failing, the breaker answers in its stead, at once.
 
 mod breaker;
+mod metrics;
 
 use std::{
     cell::RefCell,
@@ -30,6 +31,7 @@ use serde::Serialize;
 
 use crate::domain::CustomerId;
 use breaker::{Breaker, BreakerPolicy};
+pub use metrics::CustomersMetrics;
 
 /// Waits between two attempts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(200));
@@ -75,16 +77,19 @@ pub struct Customers {
     config: Rc<CustomersConfig>,
     // Shared with the answers in progress, which run on this actor's thread.
     breaker: Rc<RefCell<Breaker>>,
+    metrics: CustomersMetrics,
 }
 
 impl Customers {
     /// Builds a generation without a connection, whose breaker trusts the users service.
-    pub fn new(config: CustomersConfig) -> Self {
+    pub fn new(config: CustomersConfig, metrics: CustomersMetrics) -> Self {
+        metrics.breaker_open.set(0);
         let breaker = Breaker::new(config.breaker);
         Self {
             client: Client::new(ClientConfig::default()),
             config: Rc::new(config),
             breaker: Rc::new(RefCell::new(breaker)),
+            metrics,
         }
     }
 }
@@ -125,10 +130,10 @@ impl Handler<CheckCustomer> for Customers {
 
     fn handle(&mut self, question: CheckCustomer, _: &mut Self::Context) -> Self::Result {
         let (client, config) = (self.client.clone(), self.config.clone());
-        let breaker = self.breaker.clone();
+        let (breaker, metrics) = (self.breaker.clone(), self.metrics.clone());
         Box::pin(async move {
             let left = question.deadline.within(config.deadline);
-            let checked = check(&client, &config, &breaker, &question);
+            let checked = check(&client, &config, &breaker, &metrics, &question);
             let in_time = tokio::time::timeout(left, checked).await;
             in_time.unwrap_or(Err(CustomersUnavailable { retry_after: config.breaker.open_for }))
         })
@@ -139,6 +144,7 @@ async fn check(
     client: &Client,
     config: &CustomersConfig,
     breaker: &RefCell<Breaker>,
+    metrics: &CustomersMetrics,
     CheckCustomer { id, origin, deadline }: &CheckCustomer,
 ) -> Result<bool, CustomersUnavailable> {
     let url = format!("{}/users/{}", config.url, id.as_str());
@@ -147,8 +153,11 @@ async fn check(
             tokio::time::sleep(BACKOFF.delay(attempt - 1, fastrand::f64())).await;
         }
         let admitted = breaker.borrow_mut().admit(Instant::now());
-        admitted.map_err(|retry_after| CustomersUnavailable { retry_after })?;
-        let settle = Settle { breaker, settled: false };
+        admitted.map_err(|retry_after| {
+            metrics.refused.inc();
+            CustomersUnavailable { retry_after }
+        })?;
+        let settle = Settle { breaker, metrics, settled: false };
         let answer = client.get(&url, origin, deadline.within(config.attempt)).await;
         match known(answer) {
             Ok(known) => {
@@ -177,25 +186,35 @@ fn known(answer: Result<ClientResponse, ClientError>) -> Result<bool, String> {
 /// Tells the breaker how a request went, also when the deadline cuts it short.
 struct Settle<'a> {
     breaker: &'a RefCell<Breaker>,
+    metrics: &'a CustomersMetrics,
     settled: bool,
 }
 
 impl Settle<'_> {
     fn succeeded(mut self) {
         self.settled = true;
+        self.metrics.answered.inc();
         self.breaker.borrow_mut().succeeded(Instant::now());
+        self.show();
     }
 
     fn failed(self) {}
+
+    fn show(&self) {
+        let is_closed = self.breaker.borrow().state(Instant::now()) == "closed";
+        self.metrics.breaker_open.set(i64::from(!is_closed));
+    }
 }
 
 impl Drop for Settle<'_> {
     fn drop(&mut self) {
         if !self.settled {
+            self.metrics.failed.inc();
             let opened = self.breaker.borrow_mut().failed(Instant::now());
             if opened {
                 log::warn!("event=breaker_opened upstream=users");
             }
+            self.show();
         }
     }
 }
