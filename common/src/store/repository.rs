@@ -21,7 +21,10 @@ use super::{
     inbox::INBOX,
     writer::{Committed, Writer},
 };
-use crate::supervision::{AskError, Handle, Life, Observe};
+use crate::{
+    event::Envelope,
+    supervision::{AskError, Handle, Life, Observe},
+};
 
 /// How often it is looked for expired records.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -51,7 +54,7 @@ struct Totals {
 }
 
 impl Repository {
-    /// Opens the store. `on_events` is called after each commit that left events, on the writer's thread.
+    /// Opens the store. `on_events` is called with the events that a commit left, on the writer's thread.
     ///
     /// # Errors
     /// When the file cannot be opened, for one because another process has it open.
@@ -60,7 +63,7 @@ impl Repository {
         config: &StoreConfig,
         metrics: StoreMetrics,
         shortage: Shortage,
-        on_events: impl Fn() + Send + 'static,
+        on_events: impl Fn(Vec<Envelope>) + Send + 'static,
         life: Life,
     ) -> Result<Self, StoreError> {
         let engine = Engine::open(config, service).inspect_err(|error| end(&life, error))?;
@@ -73,8 +76,8 @@ impl Repository {
             counted.commands.fetch_add(commit.commands as u64, Ordering::Relaxed);
             metrics.waiting(observed.pending(), observed.oldest_event());
             metrics.committed(commit.commands, commit.took.as_secs_f64());
-            if commit.events > 0 {
-                on_events();
+            if !commit.events.is_empty() {
+                on_events(commit.events);
             }
         };
         let short = shortage.clone();
