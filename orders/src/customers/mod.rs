@@ -26,6 +26,7 @@ use common::{
     http::{Client, ClientConfig, ClientError, ClientResponse, Deadline},
     supervision::Observe,
     telemetry::trace::Origin,
+    timeline::{IncidentId, IncidentKind, Timeline},
 };
 use serde::Serialize;
 
@@ -76,20 +77,18 @@ pub struct Customers {
     client: Client,
     config: Rc<CustomersConfig>,
     // Shared with the answers in progress, which run on this actor's thread.
-    breaker: Rc<RefCell<Breaker>>,
-    metrics: CustomersMetrics,
+    breaker: Rc<RefCell<Watched>>,
 }
 
 impl Customers {
     /// Builds a generation without a connection, whose breaker trusts the users service.
-    pub fn new(config: CustomersConfig, metrics: CustomersMetrics) -> Self {
+    pub fn new(config: CustomersConfig, metrics: CustomersMetrics, timeline: Timeline) -> Self {
         metrics.breaker_open.set(0);
-        let breaker = Breaker::new(config.breaker);
+        let breaker = Watched { breaker: Breaker::new(config.breaker), metrics, timeline, incident: None };
         Self {
             client: Client::new(ClientConfig::default()),
             config: Rc::new(config),
             breaker: Rc::new(RefCell::new(breaker)),
-            metrics,
         }
     }
 }
@@ -130,10 +129,10 @@ impl Handler<CheckCustomer> for Customers {
 
     fn handle(&mut self, question: CheckCustomer, _: &mut Self::Context) -> Self::Result {
         let (client, config) = (self.client.clone(), self.config.clone());
-        let (breaker, metrics) = (self.breaker.clone(), self.metrics.clone());
+        let breaker = self.breaker.clone();
         Box::pin(async move {
             let left = question.deadline.within(config.deadline);
-            let checked = check(&client, &config, &breaker, &metrics, &question);
+            let checked = check(&client, &config, &breaker, &question);
             let in_time = tokio::time::timeout(left, checked).await;
             in_time.unwrap_or(Err(CustomersUnavailable { retry_after: config.breaker.open_for }))
         })
@@ -143,8 +142,7 @@ impl Handler<CheckCustomer> for Customers {
 async fn check(
     client: &Client,
     config: &CustomersConfig,
-    breaker: &RefCell<Breaker>,
-    metrics: &CustomersMetrics,
+    breaker: &RefCell<Watched>,
     CheckCustomer { id, origin, deadline }: &CheckCustomer,
 ) -> Result<bool, CustomersUnavailable> {
     let url = format!("{}/users/{}", config.url, id.as_str());
@@ -153,11 +151,8 @@ async fn check(
             tokio::time::sleep(BACKOFF.delay(attempt - 1, fastrand::f64())).await;
         }
         let admitted = breaker.borrow_mut().admit(Instant::now());
-        admitted.map_err(|retry_after| {
-            metrics.refused.inc();
-            CustomersUnavailable { retry_after }
-        })?;
-        let settle = Settle { breaker, metrics, settled: false };
+        admitted.map_err(|retry_after| CustomersUnavailable { retry_after })?;
+        let settle = Settle { breaker, settled: false };
         let answer = client.get(&url, origin, deadline.within(config.attempt)).await;
         match known(answer) {
             Ok(known) => {
@@ -183,38 +178,84 @@ fn known(answer: Result<ClientResponse, ClientError>) -> Result<bool, String> {
     }
 }
 
+/// The breaker, and the incident from its opening until an answer closes it.
+struct Watched {
+    breaker: Breaker,
+    metrics: CustomersMetrics,
+    timeline: Timeline,
+    incident: Option<IncidentId>,
+}
+
+impl Watched {
+    fn admit(&mut self, now: Instant) -> Result<(), Duration> {
+        let admitted = self.breaker.admit(now);
+        if admitted.is_err() {
+            self.metrics.refused.inc();
+        }
+        admitted
+    }
+
+    fn succeeded(&mut self, now: Instant) {
+        self.metrics.answered.inc();
+        self.breaker.succeeded(now);
+        self.show(now);
+        if self.breaker.state(now) == "closed"
+            && let Some(incident) = self.incident.take()
+        {
+            self.timeline.end(incident);
+        }
+    }
+
+    fn failed(&mut self, now: Instant) {
+        self.metrics.failed.inc();
+        let opened = self.breaker.failed(now);
+        self.show(now);
+        if !opened {
+            return;
+        }
+        match self.incident {
+            Some(incident) => self.timeline.again(incident),
+            None => {
+                log::warn!("event=breaker_opened upstream=users");
+                let cause = "the users service does not answer";
+                self.incident = Some(self.timeline.begin(IncidentKind::Breaker, "users", cause));
+            }
+        }
+    }
+
+    fn show(&self, now: Instant) {
+        self.metrics.breaker_open.set(i64::from(self.breaker.state(now) != "closed"));
+    }
+}
+
+impl Drop for Watched {
+    /// The next generation begins with a closed breaker.
+    fn drop(&mut self) {
+        if let Some(incident) = self.incident.take() {
+            self.timeline.end(incident);
+        }
+    }
+}
+
 /// Tells the breaker how a request went, also when the deadline cuts it short.
 struct Settle<'a> {
-    breaker: &'a RefCell<Breaker>,
-    metrics: &'a CustomersMetrics,
+    breaker: &'a RefCell<Watched>,
     settled: bool,
 }
 
 impl Settle<'_> {
     fn succeeded(mut self) {
         self.settled = true;
-        self.metrics.answered.inc();
         self.breaker.borrow_mut().succeeded(Instant::now());
-        self.show();
     }
 
     fn failed(self) {}
-
-    fn show(&self) {
-        let is_closed = self.breaker.borrow().state(Instant::now()) == "closed";
-        self.metrics.breaker_open.set(i64::from(!is_closed));
-    }
 }
 
 impl Drop for Settle<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            self.metrics.failed.inc();
-            let opened = self.breaker.borrow_mut().failed(Instant::now());
-            if opened {
-                log::warn!("event=breaker_opened upstream=users");
-            }
-            self.show();
+            self.breaker.borrow_mut().failed(Instant::now());
         }
     }
 }
@@ -230,6 +271,8 @@ impl Handler<Observe> for Customers {
     type Result = MessageResult<Observe>;
 
     fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
-        Observe::answer::<Self>(&CustomersState { breaker: self.breaker.borrow().state(Instant::now()) })
+        Observe::answer::<Self>(&CustomersState {
+            breaker: self.breaker.borrow().breaker.state(Instant::now()),
+        })
     }
 }
