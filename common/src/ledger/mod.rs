@@ -69,10 +69,12 @@ impl Ledger {
         Self(Arc::new(Shared { service, journal, searches: Semaphore::new(SEARCHES) }))
     }
 
-    /// Notes that events are on disk, as of now.
-    pub fn committed(&self, envelopes: Vec<Envelope>) {
+    /// Notes that events are on disk, as of now, by this generation of the repository.
+    pub fn committed(&self, envelopes: Vec<Envelope>, generation: u64) {
         let at = Timestamp::now();
-        self.record(envelopes.into_iter().map(|envelope| Entry::committed(envelope, at)).collect());
+        let generation = Some(generation);
+        let entry = |envelope| Entry { generation, ..Entry::committed(envelope, at) };
+        self.record(envelopes.into_iter().map(entry).collect());
     }
 
     /// Notes events that were found in the outbox: whoever committed them may not have come to note it.

@@ -75,7 +75,7 @@ async fn an_event_is_followed_from_its_request_to_its_effect_by_any_of_its_ids()
         let event = envelope("e1", &["t1", "c1"]);
         let Origin { request_id, traceparent, .. } = event.origin.clone();
 
-        ledger.committed(vec![event, envelope("e2", &["t2", "c1"])]);
+        ledger.committed(vec![event, envelope("e2", &["t2", "c1"])], 1);
         ledger.published(&[EventId::given("e1")], 3);
         ledger.settled(vec![EventId::given("e1")], &[PublishOutcome::Confirmed], 3);
         ledger.delivered(&delivery("e1"), 3);
@@ -104,7 +104,7 @@ async fn a_commit_that_is_found_again_in_the_outbox_is_told_once() {
     let ledger = Ledger::open("shop", None, CONFIG);
     let event = envelope("e1", &["t1"]);
 
-    ledger.committed(vec![event.clone()]);
+    ledger.committed(vec![event.clone()], 1);
     ledger.found(vec![event]);
 
     assert_eq!(steps(&find(&ledger, "e1").await[0]), [StepKind::Accepted, StepKind::Committed]);
@@ -115,7 +115,7 @@ async fn ids_that_would_break_a_line_are_found_all_the_same() {
     let ledger = Ledger::open("shop", None, CONFIG);
     let hostile = "a\"b\\c\nd{\"event\":\"e2\"}\u{1F408}";
 
-    ledger.committed(vec![envelope(hostile, &["t1"]), envelope("e2", &["\\"])]);
+    ledger.committed(vec![envelope(hostile, &["t1"]), envelope("e2", &["\\"])], 1);
     ledger.delivered(&delivery(hostile), 1);
 
     for about in [hostile, "t1"] {
@@ -137,7 +137,7 @@ async fn the_last_hundred_thousand_events_are_there_within_the_bound() {
     for first in (0..150_000).step_by(100) {
         let ids: Vec<String> = (first..first + 100).map(id).collect();
         let events: Vec<EventId> = ids.iter().map(EventId::given).collect();
-        ledger.committed(ids.iter().map(|id| envelope(id, &[&format!("o{id}"), "c1"])).collect());
+        ledger.committed(ids.iter().map(|id| envelope(id, &[&format!("o{id}"), "c1"])).collect(), 1);
         ledger.published(&events, 1);
         ledger.settled(events, &[const { PublishOutcome::Confirmed }; 100], 1);
         let end = Instant::now() + 60 * SECOND;
