@@ -20,6 +20,7 @@ mod deadlines;
 mod idempotency;
 mod internal;
 mod logins;
+mod metrics;
 mod ownership;
 mod traces;
 
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         idempotency,
         internal,
         logins,
+        metrics,
         ownership,
         traces,
         bad_events,
