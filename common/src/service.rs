@@ -24,11 +24,14 @@ use crate::{
     },
     ledger::{Ledger, LedgerConfig},
     relay::{OutboxRelay, RelayMetrics, Wake},
-    store::{PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreKind, StoreMetrics},
+    store::{
+        InboxMetrics, PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreKind,
+        StoreMetrics,
+    },
     supervision::{ESCALATED, Handle, Spec, Supervisor},
     telemetry::{
         self,
-        metrics::{Metrics, Registry},
+        metrics::{self, Metrics, Registry},
     },
     timeline::Timeline,
 };
@@ -138,6 +141,7 @@ pub struct Foundation {
     broker_thread: Arbiter,
     relay: Arc<OnceLock<Handle<OutboxRelay>>>,
     subscriptions: Vec<Subscription>,
+    inbox_metrics: InboxMetrics,
     /// Where the service's own metrics are registered.
     pub registry: Registry,
     /// Keeps the service's own actors alive.
@@ -149,7 +153,7 @@ pub struct Foundation {
 
 impl Foundation {
     fn lay(name: &'static str, config: ServiceConfig) -> Self {
-        let mut registry = Registry::default();
+        let mut registry = metrics::registry(name);
         let folder = match config.store.kind {
             StoreKind::Redb => Some(config.store.folder.as_path()),
             StoreKind::Memory => None,
@@ -194,7 +198,7 @@ impl Foundation {
                 false => Condition::Ready,
                 true => Condition::Unready("an actor failed too often".to_owned()),
             });
-        let subscriptions = Vec::new();
+        let (subscriptions, inbox_metrics) = (Vec::new(), InboxMetrics::register(name, &mut registry));
         Self {
             name,
             config,
@@ -203,6 +207,7 @@ impl Foundation {
             broker_thread,
             relay,
             subscriptions,
+            inbox_metrics,
             registry,
             supervisor,
             ledger,
@@ -223,9 +228,10 @@ impl Foundation {
     /// Subscribes to the events that `handler` takes.
     pub fn consume<H: EventHandler>(&mut self, handler: H) {
         let (repository, ledger) = (self.repository.clone(), self.ledger.clone());
+        let metrics = self.inbox_metrics.clone();
         let spec = Spec::new(format!("consumer:{}", H::QUEUE));
         let consumer = self.supervisor.supervise(&self.store_thread.handle(), spec, move |life| {
-            Ok(EventConsumer::new(handler.clone(), repository.clone(), ledger.clone(), life))
+            Ok(EventConsumer::new(handler.clone(), repository.clone(), &metrics, ledger.clone(), life))
         });
         self.subscriptions.push(Subscription {
             queue: H::QUEUE,
