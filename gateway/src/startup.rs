@@ -9,9 +9,12 @@ use std::{
 use actix::{Arbiter, System};
 use arc_swap::ArcSwap;
 use common::{
-    http::{Condition, Drain, HttpMetrics, Internal, Probes, Server, signals},
+    http::{Condition, Drain, HttpMetrics, Internal, Probes, Server, log_level, signals},
     supervision::{ESCALATED, Spec, Supervisor},
-    telemetry::metrics::{Metrics, Registry},
+    telemetry::{
+        metrics::{Metrics, Registry},
+        spans,
+    },
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -32,7 +35,7 @@ const LIMITED_CLIENTS: usize = 100_000;
 
 /// Runs a gateway until a signal ends it.
 pub fn run(config: Config) -> ExitCode {
-    System::new().block_on(async {
+    let code = System::new().block_on(async {
         let stop = async {
             match signals::stop_requested().await {
                 Ok(signal) => log::info!("event=stopping reason={signal}"),
@@ -46,7 +49,9 @@ pub fn run(config: Config) -> ExitCode {
                 ExitCode::FAILURE
             }
         }
-    })
+    });
+    spans::finish();
+    code
 }
 
 /// A gateway that listens and is about to run.
@@ -90,6 +95,7 @@ impl Gateway {
             metrics: ProxyMetrics::register(&mut registry),
             drain: Drain::default(),
         });
+        spans::register("gateway", &mut registry);
         let admin_metrics = HttpMetrics::register("gateway_admin", &mut registry);
         let public = PublicServer::bind(&public, shared.clone(), &supervisor)?;
         let internal = Internal {
@@ -98,7 +104,7 @@ impl Gateway {
             supervisor: supervisor.clone(),
             faults,
         };
-        let admin = Server::bind("gateway_admin", &admin, internal, admin_metrics, |_| {})?;
+        let admin = Server::bind("gateway_admin", &admin, internal, admin_metrics, log_level)?;
         watch(&probes, &supervisor, &public, &upstreams);
 
         let here = Arbiter::current();

@@ -29,6 +29,7 @@ mod store_problem;
 mod metrics;
 
 mod internal;
+mod log_level;
 mod probes;
 
 pub mod signals;
@@ -57,6 +58,7 @@ pub use idempotency::{Carried, KeyedWrites};
 pub use internal::Internal;
 pub use json_body::JsonBody;
 pub(crate) use json_body::is_no_object;
+pub use log_level::log_level;
 pub use metrics::{HttpMetrics, HttpSeries, RouteLabel};
 pub use origin::RequestOrigin;
 pub use paging::{PageRequest, PageView};

@@ -54,5 +54,5 @@ pub(super) fn accept_or_make(headers: &HeaderMap) -> Origin {
         (Some(raw), None) => raw.to_str().ok().and_then(|raw| raw.parse::<TraceContext>().ok()),
         _ => None,
     };
-    Origin { request_id, traceparent: context.map_or_else(TraceContext::fresh, TraceContext::child) }
+    Origin { request_id, traceparent: context.map_or_else(TraceContext::fresh, TraceContext::continued) }
 }

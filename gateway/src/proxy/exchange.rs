@@ -173,9 +173,10 @@ impl Session {
             _ => refusal::no_answer(name),
         };
         log::warn!(
-            "event=unanswered upstream={name} status={} request_id={} cause={:?}",
+            "event=unanswered upstream={name} status={} request_id={} trace_id={} cause={:?}",
             refusal.status(),
             asked.origin.id(),
+            asked.origin.trace.trace_id(),
             failed.cause,
         );
         refusal

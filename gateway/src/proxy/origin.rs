@@ -21,7 +21,7 @@ impl Origin {
         let context = traceparent
             .and_then(|raw| std::str::from_utf8(raw).ok())
             .and_then(|raw| raw.parse::<TraceContext>().ok());
-        let trace = context.map_or_else(TraceContext::fresh, TraceContext::child);
+        let trace = context.map_or_else(TraceContext::fresh, TraceContext::continued);
         let mut origin = Self { id: [0; Self::LONGEST], length: 0, trace };
         match id.filter(|id| is_sound(id)) {
             Some(id) => origin.set(id),

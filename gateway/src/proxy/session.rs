@@ -214,7 +214,11 @@ impl Session {
                 Err(Stop::Refused(refusal)) => self.refuse(&asked, refusal).await,
                 Err(Stop::Cut(cause) | Stop::Broken(cause)) => {
                     worker.shared.metrics.cut.inc();
-                    log::warn!("event=answer_cut request_id={} cause={cause:?}", asked.origin.id());
+                    log::warn!(
+                        "event=answer_cut request_id={} trace_id={} cause={cause:?}",
+                        asked.origin.id(),
+                        asked.origin.trace.trace_id(),
+                    );
                     Flow::Cut
                 }
                 Err(Stop::Gone) => {
