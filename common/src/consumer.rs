@@ -135,7 +135,8 @@ impl<H: EventHandler> Handler<Consume> for EventConsumer<H> {
         let (handler, repository) = (self.handler.clone(), self.repository.clone());
         let counts = self.counts.clone();
         Box::pin(async move {
-            let handled = handle(handler, repository, delivery).await;
+            let origin = delivery.origin.clone();
+            let handled = origin.scope(handle(handler, repository, delivery)).await;
             counts.count(&handled);
             match handled {
                 Handled::Judged(Verdict::Applied | Verdict::SeenBefore) => Disposition::Done,

@@ -1,7 +1,7 @@
 use actix::{Handler, Message, ResponseFuture};
 use futures_util::FutureExt;
 
-use super::{BrokerActor, message::Outgoing};
+use super::{BrokerActor, message::Outgoing, spans::Publishing};
 use crate::event::Envelope;
 
 /// Publishes events, each mandatory and confirmed.
@@ -45,8 +45,14 @@ impl Handler<Publish> for BrokerActor {
     fn handle(&mut self, Publish(envelopes): Publish, _: &mut Self::Context) -> Self::Result {
         match &self.link {
             Some(link) => {
-                let messages = envelopes.into_iter().map(Outgoing::event).collect();
-                link.publisher.publish(messages).boxed_local()
+                let mut spans = Publishing::default();
+                let message = |(index, mut envelope)| {
+                    spans.begin(index, &mut envelope);
+                    Outgoing::event(envelope)
+                };
+                let messages = envelopes.into_iter().enumerate().map(message).collect();
+                let publishing = link.publisher.publish(messages);
+                publishing.inspect(move |outcomes| spans.end(outcomes)).boxed_local()
             }
             None => {
                 let outcome = PublishOutcome::NotSent("not connected to the broker".to_owned());

@@ -37,6 +37,7 @@ pub mod signals;
 mod healthcheck;
 
 mod client;
+mod spans;
 
 pub use access_problem::CHALLENGE;
 /// A status code, as a [`Problem`] takes it.
@@ -65,6 +66,7 @@ pub use paging::{PageRequest, PageView};
 pub use probes::{Condition, ProbeAnswer, Probes, Readiness, ReadinessStatus};
 pub use problem::{FieldError, Problem, RenderedProblem};
 pub use readable::readable;
+pub use spans::{answered, failed_with};
 pub use server::{Routes, Server, ServerHandle, listening_socket};
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::HeaderMap};
 
-use crate::telemetry::trace::{Origin, REQUEST_ID, RequestId, TRACEPARENT, TraceContext};
+use crate::telemetry::trace::{Origin, REQUEST_ID, RequestId, SpanId, TRACEPARENT, TraceContext};
 
 /// The origin of the request at hand.
 #[derive(Clone, Debug)]
@@ -42,8 +42,12 @@ impl From<RequestOrigin> for Origin {
     }
 }
 
-/// Accepts what the caller sent, as a span of its own in the caller's trace, and makes the rest.
-pub(super) fn accept_or_make(headers: &HeaderMap) -> Origin {
+/// What is asked for every few seconds, by whoever watches: no trace of that is worth keeping.
+const WATCHED: [&str; 3] = ["/health/live", "/health/ready", "/metrics"];
+
+/// Accepts what the caller sent, as a span of its own in the caller's trace, and makes the rest. Returns the caller's span
+/// as well.
+pub(super) fn accept_or_make(headers: &HeaderMap, path: &str) -> (Origin, Option<SpanId>) {
     let request_id = headers
         .get(REQUEST_ID)
         .and_then(|raw| RequestId::accept(raw.to_str().ok()?))
@@ -54,5 +58,10 @@ pub(super) fn accept_or_make(headers: &HeaderMap) -> Origin {
         (Some(raw), None) => raw.to_str().ok().and_then(|raw| raw.parse::<TraceContext>().ok()),
         _ => None,
     };
-    Origin { request_id, traceparent: context.map_or_else(TraceContext::fresh, TraceContext::continued) }
+    let traceparent = match context {
+        Some(context) => context.continued(),
+        None if WATCHED.contains(&path) => TraceContext::unrecorded(),
+        None => TraceContext::fresh(),
+    };
+    (Origin { request_id, traceparent }, context.map(|context| context.span_id()))
 }
