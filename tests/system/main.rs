@@ -21,6 +21,9 @@ mod idempotency;
 mod internal;
 mod logins;
 mod ownership;
+
+mod logs;
+mod spans;
 mod traces;
 
 mod bad_events;
@@ -66,6 +69,8 @@ fn main() -> ExitCode {
         internal,
         logins,
         ownership,
+        logs,
+        spans,
         traces,
         bad_events,
         dead_letters_command,

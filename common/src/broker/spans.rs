@@ -1,10 +1,6 @@
 //! The spans of messages, by OpenTelemetry's conventions for messaging and RabbitMQ.
 
-use super::{
-    Delivery, Disposition, PublishOutcome,
-    message::Incoming,
-    topology::EVENTS,
-};
+use super::{Delivery, Disposition, PublishOutcome, message::Incoming, topology::EVENTS};
 use crate::{
     event::Envelope,
     telemetry::{

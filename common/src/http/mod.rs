@@ -66,8 +66,8 @@ pub use paging::{PageRequest, PageView};
 pub use probes::{Condition, ProbeAnswer, Probes, Readiness, ReadinessStatus};
 pub use problem::{FieldError, Problem, RenderedProblem};
 pub use readable::readable;
-pub use spans::{answered, failed_with};
 pub use server::{Routes, Server, ServerHandle, listening_socket};
+pub use spans::{answered, failed_with};
 
 #[cfg(test)]
 mod tests;

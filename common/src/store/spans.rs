@@ -37,6 +37,9 @@ mod tests {
     #[test]
     fn a_command_is_called_by_its_name() {
         assert_eq!(short("orders::repository::place::PlaceOrder"), "PlaceOrder");
-        assert_eq!(short("common::a::Keyed<orders::b::PlaceOrder, alloc::string::String>"), "Keyed<PlaceOrder, String>");
+        assert_eq!(
+            short("common::a::Keyed<orders::b::PlaceOrder, alloc::string::String>"),
+            "Keyed<PlaceOrder, String>"
+        );
     }
 }

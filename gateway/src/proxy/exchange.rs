@@ -13,8 +13,7 @@ use super::{
     refusal::{self, Refusal},
     request,
     session::{Flow, Session, Stop},
-    spans,
-    tunnel,
+    spans, tunnel,
     wire::poll_write_all,
     worker::{Slot, Worker},
 };

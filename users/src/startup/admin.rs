@@ -9,7 +9,10 @@ use std::{
 };
 
 use common::{
-    http::Condition, service::Foundation, store::RepositoryHandle, supervision::Handle,
+    http::Condition,
+    service::Foundation,
+    store::RepositoryHandle,
+    supervision::Handle,
     telemetry::{
         spans::{Span, SpanKind},
         trace::Origin,

@@ -71,9 +71,14 @@ impl fmt::Display for InvalidFilter {
         const EXAMPLE: &str = "such as debug, or info,common::broker=debug";
         match self {
             Self::Empty => write!(f, "a filter is a level, {EXAMPLE}"),
-            Self::Slashes => f.write_str("a filter has one '/' at most, and after it a text that messages contain"),
+            Self::Slashes => {
+                f.write_str("a filter has one '/' at most, and after it a text that messages contain")
+            }
             Self::Level(level) => {
-                write!(f, "{level:?} is no level; there are off, error, warn, info, debug and trace, {EXAMPLE}")
+                write!(
+                    f,
+                    "{level:?} is no level; there are off, error, warn, info, debug and trace, {EXAMPLE}"
+                )
             }
             Self::Module(part) => write!(f, "{part:?} names no module, {EXAMPLE}"),
         }
@@ -88,14 +93,18 @@ mod tests {
 
     #[test]
     fn levels_of_everything_and_of_modules_are_read() {
-        for filter in ["info", "DEBUG", "off", "info,common::broker=debug", " warn , users=trace ", "debug/order"] {
+        for filter in
+            ["info", "DEBUG", "off", "info,common::broker=debug", " warn , users=trace ", "debug/order"]
+        {
             assert_eq!(check(filter), Ok(()), "{filter}");
         }
     }
 
     #[test]
     fn what_would_make_the_log_fall_silent_by_mistake_is_refused() {
-        for filter in ["", ",", "loud", "info,users", "users=", "users=loud", "=debug", "a b=debug", "info/a/b"] {
+        for filter in
+            ["", ",", "loud", "info,users", "users=", "users=loud", "=debug", "a b=debug", "info/a/b"]
+        {
             assert!(check(filter).is_err(), "{filter}");
         }
     }

@@ -90,7 +90,11 @@ struct Chosen {
 impl Process {
     fn new(service: &'static str, LogConfig { format, filter }: &LogConfig) -> Self {
         let logger = build(service, *format, filter);
-        Self { service, format: *format, chosen: ArcSwap::from_pointee(Chosen { filter: filter.clone(), logger }) }
+        Self {
+            service,
+            format: *format,
+            chosen: ArcSwap::from_pointee(Chosen { filter: filter.clone(), logger }),
+        }
     }
 
     /// Chooses another filter; returns the one before.

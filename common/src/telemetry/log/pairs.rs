@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn pairs_are_read_with_and_without_quotes() {
-        let pairs = read(r#"event=restart actor=broker generation=1 cause="lost: connection reset" empty="""#);
+        let pairs =
+            read(r#"event=restart actor=broker generation=1 cause="lost: connection reset" empty="""#);
 
         let expected = [
             ("event", bare("restart")),
@@ -114,7 +115,8 @@ mod tests {
 
     #[test]
     fn a_value_that_is_no_text_is_kept_whole() {
-        let pairs = read(r#"event=not_forwarded outcome=Unknown("the link=1 ended") health=Away(5 s, "x") n=2"#);
+        let pairs =
+            read(r#"event=not_forwarded outcome=Unknown("the link=1 ended") health=Away(5 s, "x") n=2"#);
 
         let expected = [
             ("event", bare("not_forwarded")),

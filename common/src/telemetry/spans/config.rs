@@ -27,9 +27,7 @@ impl SpansConfig {
         let own = env.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "");
         let (name, url) = match (all.as_str(), own.as_str()) {
             ("", "") => return None,
-            (all, "") => {
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("{}/v1/traces", all.trim_end_matches('/')))
-            }
+            (all, "") => ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("{}/v1/traces", all.trim_end_matches('/'))),
             (_, own) => ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", own.to_owned()),
         };
         if env.flag("OTEL_SDK_DISABLED", false) {
@@ -87,7 +85,8 @@ fn headers(env: &mut Environment) -> HeaderMap {
                 headers.insert(name, value);
             }
             // The value is nobody's business.
-            _ => env.mistake(format!("OTEL_EXPORTER_OTLP_HEADERS: {name:?} is no header, or its value is none")),
+            _ => env
+                .mistake(format!("OTEL_EXPORTER_OTLP_HEADERS: {name:?} is no header, or its value is none")),
         }
     }
     headers
@@ -105,7 +104,9 @@ fn sampler(env: &mut Environment) -> Sampler {
         "traceidratio" => {
             let ratio = env.parse("OTEL_TRACES_SAMPLER_ARG", 1.0, "a part of all traces from 0 to 1");
             if !(0.0..=1.0).contains(&ratio) {
-                env.mistake(format!("OTEL_TRACES_SAMPLER_ARG must be a part of all traces from 0 to 1, not {ratio}"));
+                env.mistake(format!(
+                    "OTEL_TRACES_SAMPLER_ARG must be a part of all traces from 0 to 1, not {ratio}"
+                ));
             }
             ratio
         }
@@ -163,7 +164,8 @@ mod tests {
 
     #[test]
     fn without_a_collector_nothing_is_read() {
-        let (config, mistakes) = read(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_SAMPLER", "some")]);
+        let (config, mistakes) =
+            read(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_SAMPLER", "some")]);
 
         assert!(config.is_none() && mistakes.is_empty(), "{mistakes}");
     }

@@ -64,7 +64,8 @@ impl Exporter {
             let _end: std_mpsc::Sender<()> = end;
             runtime.block_on(async {
                 let client = Client::new(ClientConfig::default());
-                let collector = Collector { client, config, counts: counted, ending: asked_to_end, away: false };
+                let collector =
+                    Collector { client, config, counts: counted, ending: asked_to_end, away: false };
                 collector.run(waiting).await;
             });
         })?;
@@ -88,8 +89,16 @@ impl Exporter {
 
     pub(super) fn register(&self, service: &str, registry: &mut Registry) {
         let Counts { exported, dropped } = self.counts.clone();
-        registry.register(format!("{service}_spans_exported"), "Spans that the collector has taken", exported);
-        registry.register(format!("{service}_spans_dropped"), "Spans that found no place or no collector", dropped);
+        registry.register(
+            format!("{service}_spans_exported"),
+            "Spans that the collector has taken",
+            exported,
+        );
+        registry.register(
+            format!("{service}_spans_dropped"),
+            "Spans that found no place or no collector",
+            dropped,
+        );
     }
 }
 
@@ -126,7 +135,11 @@ impl Collector {
     }
 
     /// Waits until a batch is full or old enough; returns false where the process is about to end.
-    async fn gather(&mut self, waiting: &mut mpsc::Receiver<SpanRecord>, batch: &mut Vec<SpanRecord>) -> bool {
+    async fn gather(
+        &mut self,
+        waiting: &mut mpsc::Receiver<SpanRecord>,
+        batch: &mut Vec<SpanRecord>,
+    ) -> bool {
         let mut due = None;
         while batch.len() < BATCH {
             let room = BATCH - batch.len();

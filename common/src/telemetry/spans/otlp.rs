@@ -51,7 +51,10 @@ pub(super) fn encode(resource: &Resource, spans: &[SpanRecord]) -> Result<Bytes,
     let scope = Scope { name: "warren", version: env!("CARGO_PKG_VERSION") };
     let spans = spans.iter().map(Span::of).collect();
     let request = Request {
-        resource_spans: [ResourceSpans { resource: Attributes { attributes }, scope_spans: [ScopeSpans { scope, spans }] }],
+        resource_spans: [ResourceSpans {
+            resource: Attributes { attributes },
+            scope_spans: [ScopeSpans { scope, spans }],
+        }],
     };
     serde_json::to_vec(&request).map(Bytes::from)
 }
@@ -169,11 +172,17 @@ mod tests {
 
     #[test]
     fn a_span_is_written_as_the_protocol_has_it() {
-        let parent: TraceContext =
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().expect("the standard's own example");
+        let parent: TraceContext = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+            .parse()
+            .expect("the standard's own example");
         let context = parent.child();
-        let mut record =
-            SpanRecord::since(Instant::now(), context, Some(parent.span_id()), SpanKind::Server, "GET /users/{id}");
+        let mut record = SpanRecord::since(
+            Instant::now(),
+            context,
+            Some(parent.span_id()),
+            SpanKind::Server,
+            "GET /users/{id}",
+        );
         record.start = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
         record.took = Duration::from_millis(3);
         record.set("http.response.status_code", 500_u16).set("x", true).fail("500", "it broke");

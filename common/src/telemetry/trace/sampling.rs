@@ -54,7 +54,8 @@ mod tests {
     #[test]
     fn a_ratio_takes_that_part_of_the_traces_and_everybody_takes_the_same() {
         let tenth = Sampler { by_parent: true, ratio: 0.1 };
-        let ids: Vec<u128> = (0..10_000).map(|number: u128| number * 0x9e37_79b9_7f4a_7c15_1234_5678).collect();
+        let ids: Vec<u128> =
+            (0..10_000).map(|number: u128| number * 0x9e37_79b9_7f4a_7c15_1234_5678).collect();
 
         let taken = ids.iter().filter(|id| tenth.takes(**id, None)).count();
 
