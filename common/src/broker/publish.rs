@@ -2,7 +2,7 @@ use actix::{Handler, Message, ResponseFuture};
 use futures_util::FutureExt;
 
 use super::{BrokerActor, message::Outgoing, spans::Publishing};
-use crate::event::Envelope;
+use crate::event::{Envelope, EventId};
 
 /// Publishes events, each mandatory and confirmed.
 ///
@@ -45,6 +45,7 @@ impl Handler<Publish> for BrokerActor {
     fn handle(&mut self, Publish(envelopes): Publish, _: &mut Self::Context) -> Self::Result {
         match &self.link {
             Some(link) => {
+                let events: Vec<EventId> = envelopes.iter().map(|envelope| envelope.id.clone()).collect();
                 let mut spans = Publishing::default();
                 let message = |(index, mut envelope)| {
                     spans.begin(index, &mut envelope);
@@ -52,7 +53,15 @@ impl Handler<Publish> for BrokerActor {
                 };
                 let messages = envelopes.into_iter().enumerate().map(message).collect();
                 let publishing = link.publisher.publish(messages);
-                publishing.inspect(move |outcomes| spans.end(outcomes)).boxed_local()
+                let (ledger, generation) = (self.history.ledger.clone(), self.life.generation());
+                ledger.published(&events, generation);
+                publishing
+                    .map(move |outcomes| {
+                        ledger.settled(events, &outcomes, generation);
+                        spans.end(&outcomes);
+                        outcomes
+                    })
+                    .boxed_local()
             }
             None => {
                 let outcome = PublishOutcome::NotSent("not connected to the broker".to_owned());

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
+    ledger::Ledger,
     telemetry::{log::panic_message, spans::Span},
 };
 
@@ -51,6 +52,9 @@ pub(super) struct Worker {
     pub(super) publisher: Publisher,
     pub(super) tally: Arc<Tally>,
     pub(super) metrics: BrokerMetrics,
+    pub(super) ledger: Ledger,
+    /// The generation of the link.
+    pub(super) generation: u64,
     /// Turns true when the service is about to end.
     pub(super) stopping: watch::Receiver<bool>,
     /// Told when a retry queue or the dead letters' is gone: only connecting anew declares it again.
@@ -118,6 +122,7 @@ impl Worker {
         let _in_progress = InProgress::begin(self.tally.clone());
         let message = Incoming::take(&mut raw);
         let mut delivery = message.delivery(self.subscription.queue);
+        self.ledger.delivered(&delivery, self.generation);
         let span = spans::processing(&message, &mut delivery);
         let origin = delivery.origin.clone();
         origin.scope(self.see_through(raw, message, delivery, span)).await;
@@ -132,11 +137,12 @@ impl Worker {
     ) {
         let Some((answer, count)) = self.dispose(&message, &delivery, &mut span).await else { return };
         drop(span);
-        let Delivery { id, event_type, attempt, queue, .. } = delivery;
+        let Delivery { id, event_type, attempt, queue, .. } = &delivery;
         let id = id.as_str();
         match raw.acker.ack(BasicAckOptions::default()).await {
             Ok(true) => {
                 count.fetch_add(1, Ordering::Relaxed);
+                self.ledger.answered(&delivery, answer, self.generation);
                 self.metrics.count_delivery(queue, answer);
                 log::debug!(
                     "event=delivery queue={queue} id={id:?} type={event_type:?} attempt={attempt} answer={answer}"

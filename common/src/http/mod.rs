@@ -28,9 +28,11 @@ mod store_problem;
 
 mod metrics;
 
+mod history;
 mod internal;
 mod log_level;
 mod probes;
+mod report;
 
 pub mod signals;
 
@@ -60,7 +62,7 @@ pub use internal::Internal;
 pub use json_body::JsonBody;
 pub(crate) use json_body::is_no_object;
 pub use log_level::log_level;
-pub use metrics::{HttpMetrics, HttpSeries, RouteLabel};
+pub use metrics::{HttpMetrics, HttpSeries, RouteLabel, Totals};
 pub use origin::RequestOrigin;
 pub use paging::{PageRequest, PageView};
 pub use probes::{Condition, ProbeAnswer, Probes, Readiness, ReadinessStatus};

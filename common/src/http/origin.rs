@@ -5,6 +5,8 @@ use std::{
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::HeaderMap};
 
+use jiff::Timestamp;
+
 use crate::telemetry::trace::{Origin, REQUEST_ID, RequestId, SpanId, TRACEPARENT, TraceContext};
 
 /// The origin of the request at hand.
@@ -63,5 +65,6 @@ pub(super) fn accept_or_make(headers: &HeaderMap, path: &str) -> (Origin, Option
         None if WATCHED.contains(&path) => TraceContext::unrecorded(),
         None => TraceContext::fresh(),
     };
-    (Origin { request_id, traceparent }, context.map(|context| context.span_id()))
+    let origin = Origin { request_id, traceparent, accepted_at: Some(Timestamp::now()) };
+    (origin, context.map(|context| context.span_id()))
 }

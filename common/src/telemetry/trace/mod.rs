@@ -8,6 +8,7 @@ mod current;
 mod request_id;
 mod sampling;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use context::{InvalidTraceparent, SpanId, TraceContext};
@@ -29,16 +30,19 @@ pub struct Origin {
     pub request_id: RequestId,
     /// Where in which trace the work belongs.
     pub traceparent: TraceContext,
+    /// When this service took the request; `None` where it came another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<Timestamp>,
 }
 
 impl Origin {
     /// Starts a new trace, for work that no request caused.
     pub fn fresh() -> Self {
-        Self { request_id: RequestId::fresh(), traceparent: TraceContext::fresh() }
+        Self { request_id: RequestId::fresh(), traceparent: TraceContext::fresh(), accepted_at: None }
     }
 
     /// Starts a trace that nobody keeps, for what a process asks by itself again and again: whether another one is ready.
     pub fn unrecorded() -> Self {
-        Self { request_id: RequestId::fresh(), traceparent: TraceContext::unrecorded() }
+        Self { request_id: RequestId::fresh(), traceparent: TraceContext::unrecorded(), accepted_at: None }
     }
 }
