@@ -280,8 +280,9 @@ impl Foundation {
             ledger: Some(ledger.clone()),
             faults: config.faults,
         };
+        let timeline = supervisor.timeline().clone();
         let routes = move |all: &mut Routes| {
-            log_level(all);
+            log_level(all, &timeline);
             routes(all);
         };
         let server = Server::bind(name, &config.http, internal, http_metrics, routes)?;

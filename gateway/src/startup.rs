@@ -9,7 +9,7 @@ use std::{
 use actix::{Arbiter, System};
 use arc_swap::ArcSwap;
 use common::{
-    http::{Condition, Drain, HttpMetrics, Internal, Probes, Server, log_level, signals},
+    http::{Condition, Drain, HttpMetrics, Internal, Probes, Routes, Server, log_level, signals},
     supervision::{ESCALATED, Spec, Supervisor},
     telemetry::{
         metrics::{Metrics, Registry},
@@ -108,7 +108,9 @@ impl Gateway {
             ledger: None,
             faults,
         };
-        let admin = Server::bind("gateway_admin", &admin, internal, admin_metrics, log_level)?;
+        let timeline = supervisor.timeline().clone();
+        let level = move |routes: &mut Routes| log_level(routes, &timeline);
+        let admin = Server::bind("gateway_admin", &admin, internal, admin_metrics, level)?;
         watch(&probes, &supervisor, &public, &upstreams);
 
         let here = Arbiter::current();

@@ -50,20 +50,20 @@ pub fn level() -> String {
 }
 
 /// Changes what is logged, from now on and until the process ends: a level, such as `debug`, or a filter in the
-/// language of `RUST_LOG`, such as `info,common::broker=debug`. The change itself is logged, whatever the level.
+/// language of `RUST_LOG`, such as `info,common::broker=debug`. The change itself is logged, whatever the level. Returns what
+/// was logged before.
 ///
 /// # Errors
 /// Says what of `filter` cannot be read; then nothing is changed.
-pub fn set_level(filter: &str) -> Result<(), InvalidFilter> {
+pub fn set_level(filter: &str) -> Result<String, InvalidFilter> {
     let filter = filter.trim();
     filter::check(filter)?;
-    if let Some(process) = PROCESS.get() {
-        let before = process.choose(filter);
-        let notice = build(process.service, process.format, "info");
-        let said = format_args!("event=log_level_changed before={before:?} now={filter:?}");
-        notice.log(&Record::builder().level(Level::Info).target(module_path!()).args(said).build());
-    }
-    Ok(())
+    let Some(process) = PROCESS.get() else { return Ok(level()) };
+    let before = process.choose(filter);
+    let notice = build(process.service, process.format, "info");
+    let said = format_args!("event=log_level_changed before={before:?} now={filter:?}");
+    notice.log(&Record::builder().level(Level::Info).target(module_path!()).args(said).build());
+    Ok(before)
 }
 
 /// Returns the text of a panic's payload.
