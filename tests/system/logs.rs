@@ -155,7 +155,11 @@ async fn the_level_is_changed_while_the_process_runs() {
         put("info").await.expect(200);
         let told = child.internal.get("/timeline").await.expect(200).json();
         let latest = &told["items"][0];
-        assert_eq!((&latest["kind"], &latest["subject"]), (&json!("operator"), &json!("log level")), "{told}");
+        assert_eq!(
+            (&latest["kind"], &latest["subject"]),
+            (&json!("operator"), &json!("log level")),
+            "{told}"
+        );
         assert_eq!(child.pid(), pid, "without a restart");
     }
     system.finish().await;

@@ -160,7 +160,11 @@ async fn the_trace_is_the_same_when_the_broker_was_killed_in_between() {
 
     let trace = collector.trace_of("order-7", is_whole).await;
     let effect = trace.0.iter().find(|span| effect(span)).expect("it is whole");
-    assert_eq!(trace.way_up(effect).last().map(String::as_str), Some("gateway POST /api/orders/*"), "{trace}");
+    assert_eq!(
+        trace.way_up(effect).last().map(String::as_str),
+        Some("gateway POST /api/orders/*"),
+        "{trace}"
+    );
     system.finish().await;
 }
 

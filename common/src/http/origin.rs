@@ -45,8 +45,7 @@ impl From<RequestOrigin> for Origin {
 }
 
 /// What is asked for every few seconds, by whoever watches: no trace of that is worth keeping.
-const WATCHED: [&str; 6] =
-    ["/health/live", "/health/ready", "/metrics", "/actors", "/timeline", "/ledger"];
+const WATCHED: [&str; 6] = ["/health/live", "/health/ready", "/metrics", "/actors", "/timeline", "/ledger"];
 
 /// Accepts what the caller sent, as a span of its own in the caller's trace, and makes the rest. Returns the caller's span
 /// as well.

@@ -25,11 +25,13 @@ pub(super) fn answering(request: &ServiceRequest, origin: &Origin, parent: Optio
 
 /// Adds what is known in the end: `method` is one of few words.
 pub fn answered(record: &mut SpanRecord, method: &'static str, route: &RouteLabel, status: u16) {
+    // Clients may invent methods, and the conventions have words for those.
+    let (name, method) = if method == "other" { ("HTTP", "_OTHER") } else { (method, method) };
     record.set("http.request.method", method);
     if *route == RouteLabel::UNKNOWN {
-        record.name = method.into();
+        record.name = name.into();
     } else {
-        record.name = format!("{method} {route}").into();
+        record.name = format!("{name} {route}").into();
         record.set("http.route", route.as_str().to_owned());
     }
     record.set("http.response.status_code", status);

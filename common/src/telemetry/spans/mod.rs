@@ -3,7 +3,8 @@
 //! Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector; then a [`Span`] is two ids and no memory is asked for. Where
 //! it is on, a span that ends goes into a bounded queue, and a thread of its own sends what has gathered there as
 //! OTLP/HTTP in JSON. Nobody ever waits for it: while the collector is away the queue fills up, and what finds no place is
-//! counted and let go. That is some hundred lines, where OpenTelemetry's own crates are two dozen.
+//! counted and let go. That takes a few pages, where OpenTelemetry's own crates, which bring their own queue, ids and context,
+//! are two dozen.
 //!
 //! The ids are those that travel in `traceparent` ([`trace`](super::trace)), so no span names a parent that does not exist,
 //! unless its process was killed before it could send it.

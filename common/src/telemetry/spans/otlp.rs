@@ -140,21 +140,23 @@ struct Attribute<'a> {
 impl<'a> Attribute<'a> {
     fn new(key: &'a str, value: &'a SpanValue) -> Self {
         let value = match value {
-            SpanValue::Text(text) => AnyValue::StringValue(Cow::Borrowed(text)),
-            SpanValue::Number(number) => AnyValue::IntValue(number.to_string()),
-            SpanValue::Flag(flag) => AnyValue::BoolValue(*flag),
+            SpanValue::Text(text) => AnyValue::Text(Cow::Borrowed(text)),
+            SpanValue::Number(number) => AnyValue::Number(number.to_string()),
+            SpanValue::Flag(flag) => AnyValue::Flag(*flag),
         };
         Self { key, value }
     }
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 enum AnyValue<'a> {
-    StringValue(Cow<'a, str>),
+    #[serde(rename = "stringValue")]
+    Text(Cow<'a, str>),
     /// 64 bits are a text in protobuf's JSON.
-    IntValue(String),
-    BoolValue(bool),
+    #[serde(rename = "intValue")]
+    Number(String),
+    #[serde(rename = "boolValue")]
+    Flag(bool),
 }
 
 fn as_text<S: Serializer>(nanoseconds: &u128, serializer: S) -> Result<S::Ok, S::Error> {
