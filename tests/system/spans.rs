@@ -3,11 +3,12 @@
 use std::fs;
 use std::time::Duration;
 
+use common::broker::{BrokerConfig, DeadLetters};
 use serde_json::json;
 use warren::harness::{Child, Folder, Setup, System, eventually, private_node};
 use warren::service::Service;
 
-use crate::support::{Collector, Trace, queues_are_registered, system};
+use crate::support::{Amqp, Collected, Collector, Message, Trace, queues_are_registered, system};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -37,7 +38,7 @@ fn is_whole(trace: &Trace) -> bool {
 }
 
 /// Whether the span is the commit that an event caused.
-fn effect(span: &crate::support::Collected) -> bool {
+fn effect(span: &Collected) -> bool {
     span.service == "users" && span.name.starts_with("commit ")
 }
 
@@ -168,6 +169,65 @@ async fn the_trace_is_the_same_when_the_broker_was_killed_in_between() {
     system.finish().await;
 }
 
+async fn every_attempt_at_an_event_and_its_replay_belong_to_the_trace_that_it_came_with() {
+    const CAUSE: &str = "00f067aa0ba902b7";
+    let collector = Collector::start().await;
+    let setup = traced(&collector).env(Service::Users, "DEMO_DATA", "false");
+    let system = setup.env_of_all("BROKER_RETRY_DELAYS_MS", "50,100").start().await;
+    let amqp = Amqp::connect(&system.amqp_url).await;
+    let order = json!({ "id": "o1", "userId": "u1", "items": ["book"], "status": "created" });
+    let event = Message::event("order.created", &order);
+    let attempts = async |count: usize| {
+        eventually(DEADLINE, "the attempts", async || {
+            let spans = collector.spans().into_iter().filter(|span| span.kind == CONSUMER);
+            let spans: Vec<_> = spans.collect();
+            if spans.len() == count { Ok(spans) } else { Err(format!("{spans:?}")) }
+        })
+        .await
+    };
+
+    amqp.publish(
+        &event.with_header("traceparent", &format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{CAUSE}-01")),
+    )
+    .await;
+    amqp.wait_depth("events.dead", 1).await;
+    let failed = attempts(3).await;
+    assert!(system.users.terminate().await.success());
+    system.users.set_env("DEMO_DATA", "true");
+    system.users.restart().await;
+    let operator = DeadLetters::new(BrokerConfig::for_url(&system.amqp_url).expect("a sound address"));
+    assert_eq!(operator.replay(None).await.expect("the broker is there").replayed, 1);
+    let all = attempts(4).await;
+
+    for span in &all {
+        assert_eq!(span.trace, "4bf92f3577b34da6a3ce929d0e0e4736", "{span:?}");
+        assert_eq!(span.parent.as_deref(), Some(CAUSE), "{span:?}");
+        assert_eq!(span.name, "process users.order-created");
+    }
+    let number = |span: &Collected| span.attributes["warren.delivery.attempt"].clone();
+    assert_eq!(failed.iter().map(number).collect::<Vec<_>>(), ["1", "2", "3"]);
+    assert!(failed.iter().all(|span| span.failed) && !all[3].failed, "{all:?}");
+    system.finish().await;
+}
+
+async fn what_the_gateway_tried_in_vain_is_in_the_trace() {
+    let collector = Collector::start().await;
+    let system = traced(&collector).start().await;
+    system.users.kill9();
+
+    let answer = system.api.get("/api/users/u1").header("x-request-id", "lost-7").await;
+
+    assert!(answer.status.as_u16() >= 502, "{answer}");
+    let trace = collector.trace_of("lost-7", |trace| trace.has("gateway", "GET")).await;
+    let tried = trace.0.iter().find(|span| span.kind == CLIENT).expect("it has one");
+    assert!(tried.failed, "{tried:?}");
+    assert!(["connect", "answer"].contains(&tried.attributes["error.type"].as_str()), "{tried:?}");
+    let server = trace.span("gateway", "GET /api/users/*");
+    assert!(server.failed && tried.parent.as_ref() == Some(&server.id), "{trace}");
+    system.users.restart().await;
+    system.finish().await;
+}
+
 async fn without_its_collector_the_system_works_and_counts_what_it_drops() {
     let mut collector = Collector::away();
     let system = traced(&collector).env_of_all("OTEL_BSP_MAX_QUEUE_SIZE", "16").start().await;
@@ -260,6 +320,8 @@ warren::stories! {
         one_order_is_one_trace_from_the_gateway_to_its_effect,
         spans_are_named_and_described_by_the_conventions,
         the_trace_is_the_same_when_the_broker_was_killed_in_between,
+        every_attempt_at_an_event_and_its_replay_belong_to_the_trace_that_it_came_with,
+        what_the_gateway_tried_in_vain_is_in_the_trace,
         without_its_collector_the_system_works_and_counts_what_it_drops,
         what_has_gathered_is_sent_at_the_end,
         what_the_client_does_not_want_to_be_recorded_is_not,
