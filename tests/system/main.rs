@@ -20,6 +20,7 @@ mod deadlines;
 mod idempotency;
 mod internal;
 mod logins;
+mod metrics;
 mod ownership;
 
 mod logs;
@@ -30,6 +31,9 @@ mod bad_events;
 mod dead_letters_command;
 mod plain_messages;
 mod thrice_and_shuffled;
+
+mod event_ledger;
+mod timeline;
 
 mod broker_cut_off;
 mod broker_killed;
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         idempotency,
         internal,
         logins,
+        metrics,
         ownership,
         logs,
         spans,
@@ -76,6 +81,8 @@ fn main() -> ExitCode {
         dead_letters_command,
         plain_messages,
         thrice_and_shuffled,
+        event_ledger,
+        timeline,
         broker_cut_off,
         broker_killed,
         broker_silent,
