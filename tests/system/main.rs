@@ -23,6 +23,9 @@ mod internal;
 mod logins;
 mod metrics;
 mod ownership;
+
+mod logs;
+mod spans;
 mod traces;
 
 mod bad_events;
@@ -76,6 +79,8 @@ fn main() -> ExitCode {
         logins,
         metrics,
         ownership,
+        logs,
+        spans,
         traces,
         bad_events,
         dead_letters_by_key,

@@ -35,6 +35,8 @@ mod message;
 mod rewrite;
 mod worker;
 
+mod spans;
+
 mod dead_letters;
 mod queues;
 mod tap;

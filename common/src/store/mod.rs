@@ -24,6 +24,7 @@ mod metrics;
 mod outbox;
 mod repository;
 mod shortage;
+mod spans;
 mod table;
 mod writer;
 
