@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
-use warren::harness::{Folder, System, private_node};
+use warren::harness::{Folder, Setup, System, eventually, eventually_equal, private_node};
 use warren::http::{Answer, Http};
 use warren::note;
 use warren::service::Service;
@@ -148,8 +148,7 @@ async fn pages_of_other_sites_change_nothing_and_see_nothing() {
 
     let allowed = panic().header("origin", &format!("http://{own}")).header("sec-fetch-site", "same-origin");
     allowed.await.expect(202);
-    warren::harness::eventually_equal(BACK_WITHIN, "restarts", 1, async || auth_keys_restarts(&system).await)
-        .await;
+    eventually_equal(BACK_WITHIN, "restarts", 1, async || auth_keys_restarts(&system).await).await;
     without_broker_finish(system).await;
 }
 
@@ -323,7 +322,9 @@ async fn ten_viewers_see_the_same_and_the_sixty_fifth_is_asked_to_come_again() {
     system.gateway.internal.get("/console/state").await.expect(200);
     drop(viewers);
 
-    let mut last = viewer(&system).await;
+    // The gateway notices their end when it writes to them.
+    let place = async || Viewer::watch(admin_port(&system)).await;
+    let mut last = eventually(BACK_WITHIN, "there is a place again", place).await;
     last.until(BACK_WITHIN, "the others have left", |state| watching(state) == Some(1)).await;
     // The gateway does not wait for those who watch.
     let stopped = Instant::now();
@@ -345,7 +346,7 @@ async fn nobody_is_asked_while_nobody_watches() {
     assert_eq!(asked().await, 0.0);
 
     let watching = viewer(&system).await;
-    warren::harness::eventually(BACK_WITHIN, "users is asked", async || match asked().await {
+    eventually(BACK_WITHIN, "users is asked", async || match asked().await {
         0.0..3.0 => Err("hardly ever"),
         _ => Ok(()),
     })
@@ -353,7 +354,7 @@ async fn nobody_is_asked_while_nobody_watches() {
     drop(watching);
 
     // The gateway notices a viewer's end when it writes to it.
-    warren::harness::eventually(BACK_WITHIN, "users is left alone", async || {
+    eventually(BACK_WITHIN, "users is left alone", async || {
         let before = asked().await;
         tokio::time::sleep(Duration::from_millis(1200)).await;
         let after = asked().await;
@@ -363,7 +364,7 @@ async fn nobody_is_asked_while_nobody_watches() {
     without_broker_finish(system).await;
 }
 
-fn with_token() -> warren::harness::Setup {
+fn with_token() -> Setup {
     system().without_broker().env(Service::Gateway, "ADMIN_TOKEN", TOKEN).env(
         Service::Gateway,
         "DEMO_FAULTS",
