@@ -111,19 +111,13 @@ impl Ledger {
     /// Notes that an event came from a queue, over a link of this generation.
     pub fn delivered(&self, delivery: &Delivery, generation: u64) {
         let entry = Entry::of_link(StepKind::Delivered, delivery.id.clone(), Timestamp::now(), generation);
-        self.record(vec![Entry { redelivered: Some(delivery.redelivered), ..entry.from_queue(delivery) }]);
+        self.record(vec![Entry { redelivered: Some(delivery.redelivered), ..entry.in_queue(delivery) }]);
     }
 
     /// Notes what a consumer of this generation made of a delivery.
     pub fn handled(&self, delivery: &Delivery, step: StepKind, reason: Option<String>, generation: u64) {
         let entry = Entry::of_event(step, delivery.id.clone(), Timestamp::now());
-        let actor = Some(format!("consumer:{}", delivery.queue));
-        self.record(vec![Entry {
-            actor,
-            generation: Some(generation),
-            reason,
-            ..entry.from_queue(delivery)
-        }]);
+        self.record(vec![Entry { generation: Some(generation), reason, ..entry.in_queue(delivery) }]);
     }
 
     /// Notes how the broker was answered about a delivery: acknowledged after its effect, or after it went to a retry
@@ -135,7 +129,7 @@ impl Ledger {
             _ => StepKind::Retried,
         };
         let entry = Entry::of_link(step, delivery.id.clone(), Timestamp::now(), generation);
-        self.record(vec![entry.from_queue(delivery)]);
+        self.record(vec![entry.in_queue(delivery)]);
     }
 
     /// Finds the newest events with one of these as their id, as a resource that they are about, as the request that

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, io};
+use std::{borrow::Cow, collections::HashMap, io};
 
 use memchr::{memchr, memmem::Finder};
 
@@ -141,9 +141,13 @@ fn step(service: &str, entry: Entry) -> Step {
         at: entry.at,
         service: service.to_owned(),
         pid: entry.pid,
-        actor: entry.actor,
+        // Consumers are named by their queues.
+        actor: match (entry.actor, &entry.queue) {
+            (None, Some(queue)) => Some(format!("consumer:{queue}")),
+            (actor, _) => actor.map(Cow::into_owned),
+        },
         generation: entry.generation,
-        queue: entry.queue,
+        queue: entry.queue.map(Cow::into_owned),
         attempt: entry.attempt,
         redelivered: entry.redelivered,
         reason: entry.reason,
