@@ -151,7 +151,8 @@ impl<H: EventHandler> Handler<Consume> for EventConsumer<H> {
         let (ledger, generation) = (self.ledger.clone(), self.life.generation());
         let counts = self.counts.clone();
         Box::pin(async move {
-            let handled = handle(handler, repository, &delivery).await;
+            let origin = delivery.origin.clone();
+            let handled = origin.scope(handle(handler, repository, &delivery)).await;
             counts.count(&handled);
             let (step, reason) = handled.step();
             ledger.handled(&delivery, step, reason, generation);

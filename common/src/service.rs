@@ -20,7 +20,7 @@ use crate::{
     consumer::{EventConsumer, EventHandler, ToActor},
     http::{
         Condition, HttpConfig, HttpMetrics, Internal, Probes, Routes, Server, ServerHandle, healthcheck,
-        signals,
+        log_level, signals,
     },
     ledger::{Ledger, LedgerConfig},
     relay::{OutboxRelay, RelayMetrics, Wake},
@@ -28,7 +28,9 @@ use crate::{
     supervision::{ESCALATED, Handle, Spec, Supervisor},
     telemetry::{
         self,
+        log::LogConfig,
         metrics::{Metrics, Registry},
+        spans::SpansConfig,
     },
     timeline::Timeline,
 };
@@ -94,7 +96,7 @@ pub fn run<C>(
         Ok(read) => read,
         Err(code) => return code,
     };
-    System::new().block_on(async {
+    let code = System::new().block_on(async {
         match build(own, Foundation::lay(name, config)) {
             Ok(service) => service.run_until_stopped().await,
             Err(error) => {
@@ -102,7 +104,9 @@ pub fn run<C>(
                 ExitCode::FAILURE
             }
         }
-    })
+    });
+    telemetry::spans::finish();
+    code
 }
 
 /// Starts logging and reads the environment, which every process of Warren does first. With `--health` as an
@@ -116,15 +120,20 @@ pub fn prepare<C>(
     port: impl FnOnce(&C) -> u16,
 ) -> Result<C, ExitCode> {
     let mut env = Environment::from_process();
+    let log = LogConfig::from_env(&mut env);
+    let spans = SpansConfig::from_env(&mut env, name);
     let config = read(&mut env);
     if std::env::args().any(|argument| argument == "--health") {
         return Err(healthcheck(port(&config)));
     }
-    telemetry::log::init(name);
+    telemetry::log::init(name, &log);
     if let Err(error) = env.finish() {
-        // Not logged: `RUST_LOG` may be one of the mistakes.
+        // Not logged: how to log may be one of the mistakes.
         eprintln!("{name} cannot start: {error}");
         return Err(ExitCode::from(MISCONFIGURED));
+    }
+    if let Some(spans) = spans {
+        telemetry::spans::start(spans);
     }
     Ok(config)
 }
@@ -262,6 +271,7 @@ impl Foundation {
             false => Condition::Degraded("away; events wait in the outbox".to_owned()),
         });
         let http_metrics = HttpMetrics::register(name, &mut registry);
+        telemetry::spans::register(name, &mut registry);
         let internal = Internal {
             service: name,
             probes: probes.clone(),
@@ -269,6 +279,11 @@ impl Foundation {
             supervisor: supervisor.clone(),
             ledger: Some(ledger.clone()),
             faults: config.faults,
+        };
+        let timeline = supervisor.timeline().clone();
+        let routes = move |all: &mut Routes| {
+            log_level(all, &timeline);
+            routes(all);
         };
         let server = Server::bind(name, &config.http, internal, http_metrics, routes)?;
         Ok(Service { server, probes, supervisor, ledger, repository, broker })

@@ -12,7 +12,10 @@ use arc_swap::ArcSwap;
 use common::{
     http::{Condition, Drain, HttpMetrics, Internal, Probes, Routes, Server, signals},
     supervision::{ESCALATED, Spec, Supervisor},
-    telemetry::metrics::{Metrics, Registry},
+    telemetry::{
+        metrics::{Metrics, Registry},
+        spans,
+    },
     timeline::Timeline,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -38,7 +41,7 @@ const LIMITED_CLIENTS: usize = 100_000;
 
 /// Runs a gateway until a signal ends it.
 pub fn run(config: Config) -> ExitCode {
-    System::new().block_on(async {
+    let code = System::new().block_on(async {
         let stop = async {
             match signals::stop_requested().await {
                 Ok(signal) => log::info!("event=stopping reason={signal}"),
@@ -52,7 +55,9 @@ pub fn run(config: Config) -> ExitCode {
                 ExitCode::FAILURE
             }
         }
-    })
+    });
+    spans::finish();
+    code
 }
 
 /// A gateway that listens and is about to run.
@@ -99,6 +104,7 @@ impl Gateway {
             metrics: ProxyMetrics::register(&mut registry),
             drain: Drain::default(),
         });
+        spans::register("gateway", &mut registry);
         let admin_metrics = HttpMetrics::register("gateway_admin", &mut registry);
         let public_host = public.host;
         let public = PublicServer::bind(&public, shared.clone(), &supervisor)?;

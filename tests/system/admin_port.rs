@@ -20,8 +20,16 @@ const SEEN_WITHIN: Duration = Duration::from_secs(5);
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the port shows to those who run the system.
-const INSIDE: [&str; 6] =
-    ["/actors", "/metrics", "/console/state", "/console/events", "/console/timeline", "/console/ledger?q=u1"];
+const INSIDE: [&str; 8] = [
+    "/actors",
+    "/metrics",
+    "/timeline",
+    "/log-level",
+    "/console/state",
+    "/console/events",
+    "/console/timeline",
+    "/console/ledger?q=u1",
+];
 
 async fn who_has_no_token_sees_nothing_where_one_is_set() {
     let system = with_token().start().await;
@@ -273,6 +281,79 @@ async fn a_service_that_is_killed_is_shown_silent_with_what_was_heard_last_and_c
     without_broker_finish(system).await;
 }
 
+async fn an_order_is_followed_from_its_commit_to_its_effect() {
+    let system = system().start().await;
+    let admin = &system.gateway.internal;
+    let order = json!({ "userId": "u1", "items": ["book"] });
+    let placed = system.api.post("/api/orders").json(&order).await.expect(201);
+    let (order, request) =
+        (placed.json()["id"].clone(), placed.header("x-request-id").expect("an id").to_owned());
+    let order = order.as_str().expect("a text").to_owned();
+
+    let followed = async |id: &str| {
+        let ledger = admin.get(&format!("/console/ledger?q={id}")).await.expect(200).json();
+        assert_eq!(ledger["silent"], json!([]), "{ledger}");
+        let events = ledger["events"].as_array().expect("a list");
+        let event = events.iter().find(|event| event["type"] == "order.created").ok_or("no event")?;
+        let steps: Vec<(String, String)> = event["steps"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|step| (step["service"].to_string(), step["step"].to_string()))
+            .map(|(service, step)| (service.replace('"', ""), step.replace('"', "")))
+            .collect();
+        let has = |service: &str, step: &str| steps.iter().any(|(s, t)| s == service && t == step);
+        let way =
+            [("orders", "committed"), ("orders", "confirmed"), ("users", "applied"), ("users", "acked")];
+        match way.iter().find(|(service, step)| !has(service, step)) {
+            None => Ok::<_, String>((event["id"].as_str().expect("an id").to_owned(), steps)),
+            Some(missing) => Err(format!("no {missing:?} in {steps:?}")),
+        }
+    };
+    let (event, steps) =
+        eventually(BACK_WITHIN, "its way is written down", async || followed(&order).await).await;
+    let place = |wanted: &str| steps.iter().position(|(_, step)| step == wanted);
+    assert!(place("committed") < place("applied") && place("applied") < place("acked"), "{steps:?}");
+    for id in [event.as_str(), &request] {
+        assert_eq!(followed(id).await, Ok((event.clone(), steps.clone())), "by {id}");
+    }
+
+    let nothing = admin.get("/console/ledger?q=no-such-thing").await.expect(200).json();
+    assert_eq!(nothing, json!({ "events": [], "silent": [] }));
+    for wrong in ["/console/ledger?q=", "/console/ledger?q=x&limit=0", "/console/timeline?limit=many"] {
+        problem(&admin.get(wrong).await, 400, "invalid query");
+    }
+    system.finish().await;
+}
+
+async fn the_log_level_of_one_or_all_is_changed_while_they_run() {
+    let system = system().without_broker().start().await;
+    let admin = &system.gateway.internal;
+    let put = |body: Value| admin.call(Method::PUT, "/log-level").json(&body);
+    let before = admin.get("/log-level").await.expect(200).json();
+    assert!(["gateway", "users", "orders"].iter().all(|service| before[service].is_string()), "{before}");
+
+    let one = put(json!({ "level": "debug", "service": "orders" })).await.expect(200).json();
+    let mut expected = before.clone();
+    expected["orders"] = json!("debug");
+    assert_eq!(one, expected);
+    let all = put(json!({ "level": "warn" })).await.expect(200).json();
+    assert_eq!(all, json!({ "gateway": "warn", "users": "warn", "orders": "warn" }));
+
+    problem(&put(json!({ "level": "loud" })).await, 400, "invalid level");
+    problem(&put(json!({ "level": "loud", "service": "users" })).await, 400, "invalid level");
+    problem(&put(json!({ "level": "info", "service": "nobody" })).await, 400, "no such service");
+    assert_eq!(admin.get("/log-level").await.expect(200).json(), all);
+    let noted = admin.get("/console/timeline?kind=operator&service=gateway").await.expect(200).json();
+    assert_eq!(noted["items"].as_array().map(Vec::len), Some(1), "{noted}");
+
+    system.users.kill9();
+    problem(&put(json!({ "level": "info", "service": "users" })).await, 503, "service unavailable");
+    let rest = put(json!({ "level": "info" })).await.expect(200).json();
+    assert_eq!(rest, json!({ "gateway": "info", "users": null, "orders": "info" }));
+    without_broker_finish(system).await;
+}
+
 async fn a_service_that_hangs_is_shown_silent() {
     let system = system().without_broker().start().await;
     let mut viewer = viewer(&system).await;
@@ -426,6 +507,8 @@ async fn without_broker_finish(system: System) {
 warren::stories! {
     on both brokers:
         whoever_watches_sees_the_broker_go_and_come_back;
+    on any broker:
+        an_order_is_followed_from_its_commit_to_its_effect;
     without a broker:
         who_has_no_token_sees_nothing_where_one_is_set,
         a_session_stands_for_the_token_until_it_is_ended,
@@ -436,6 +519,7 @@ warren::stories! {
         nothing_of_the_console_is_reachable_through_the_public_port,
         a_service_that_is_killed_is_shown_silent_with_what_was_heard_last_and_comes_back,
         a_service_that_hangs_is_shown_silent,
+        the_log_level_of_one_or_all_is_changed_while_they_run,
         ten_viewers_see_the_same_and_the_sixty_fifth_is_asked_to_come_again,
         nobody_is_asked_while_nobody_watches;
 }

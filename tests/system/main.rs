@@ -22,6 +22,9 @@ mod idempotency;
 mod internal;
 mod logins;
 mod ownership;
+
+mod logs;
+mod spans;
 mod traces;
 
 mod bad_events;
@@ -68,6 +71,8 @@ fn main() -> ExitCode {
         internal,
         logins,
         ownership,
+        logs,
+        spans,
         traces,
         bad_events,
         dead_letters_command,

@@ -105,10 +105,7 @@ impl Incoming {
             .or_else(|| given(properties.correlation_id()))
             .and_then(|raw| RequestId::accept(&raw))
             .unwrap_or(fresh.request_id);
-        let traceparent = self
-            .text(TRACEPARENT)
-            .and_then(|raw| raw.parse::<TraceContext>().ok())
-            .unwrap_or(fresh.traceparent);
+        let traceparent = self.trace().unwrap_or(fresh.traceparent);
         let seconds = || properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok());
         let time = self
             .text(TIME)
@@ -125,6 +122,11 @@ impl Incoming {
             redelivered: self.redelivered,
             queue,
         }
+    }
+
+    /// Where in which trace it was sent, where its publisher says so.
+    pub(super) fn trace(&self) -> Option<TraceContext> {
+        self.text(TRACEPARENT)?.parse().ok()
     }
 
     /// The routing key that it was published with.

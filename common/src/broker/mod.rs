@@ -34,6 +34,8 @@ mod message;
 mod rewrite;
 mod worker;
 
+mod spans;
+
 mod dead_letters;
 mod queues;
 mod tap;

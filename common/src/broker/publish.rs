@@ -1,7 +1,7 @@
 use actix::{Handler, Message, ResponseFuture};
 use futures_util::FutureExt;
 
-use super::{BrokerActor, message::Outgoing};
+use super::{BrokerActor, message::Outgoing, spans::Publishing};
 use crate::event::{Envelope, EventId};
 
 /// Publishes events, each mandatory and confirmed.
@@ -46,13 +46,19 @@ impl Handler<Publish> for BrokerActor {
         match &self.link {
             Some(link) => {
                 let events: Vec<EventId> = envelopes.iter().map(|envelope| envelope.id.clone()).collect();
-                let messages = envelopes.into_iter().map(Outgoing::event).collect();
+                let mut spans = Publishing::default();
+                let message = |(index, mut envelope)| {
+                    spans.begin(index, &mut envelope);
+                    Outgoing::event(envelope)
+                };
+                let messages = envelopes.into_iter().enumerate().map(message).collect();
                 let publishing = link.publisher.publish(messages);
                 let (ledger, generation) = (self.history.ledger.clone(), self.life.generation());
                 ledger.published(&events, generation);
                 publishing
                     .map(move |outcomes| {
                         ledger.settled(events, &outcomes, generation);
+                        spans.end(&outcomes);
                         outcomes
                     })
                     .boxed_local()

@@ -23,9 +23,14 @@ use super::{
     error::explain,
     message::{Incoming, Outgoing},
     publisher::Publisher,
+    spans,
     state::Tally,
 };
-use crate::{backoff::Backoff, ledger::Ledger, telemetry::log::panic_message};
+use crate::{
+    backoff::Backoff,
+    ledger::Ledger,
+    telemetry::{log::panic_message, spans::Span},
+};
 
 /// Larger bodies are no events of ours; they go to the dead letters unread.
 const BODY_MAX: usize = 1024 * 1024;
@@ -116,9 +121,22 @@ impl Worker {
     async fn answer(self: Arc<Self>, mut raw: lapin::message::Delivery) {
         let _in_progress = InProgress::begin(self.tally.clone());
         let message = Incoming::take(&mut raw);
-        let delivery = message.delivery(self.subscription.queue);
+        let mut delivery = message.delivery(self.subscription.queue);
         self.ledger.delivered(&delivery, self.generation);
-        let Some((answer, count)) = self.dispose(&message, &delivery).await else { return };
+        let span = spans::processing(&message, &mut delivery);
+        let origin = delivery.origin.clone();
+        origin.scope(self.see_through(raw, message, delivery, span)).await;
+    }
+
+    async fn see_through(
+        &self,
+        raw: lapin::message::Delivery,
+        message: Incoming,
+        delivery: Delivery,
+        mut span: Span,
+    ) {
+        let Some((answer, count)) = self.dispose(&message, &delivery, &mut span).await else { return };
+        drop(span);
         let Delivery { id, event_type, attempt, queue, .. } = &delivery;
         let id = id.as_str();
         match raw.acker.ack(BasicAckOptions::default()).await {
@@ -136,7 +154,12 @@ impl Worker {
     }
 
     /// Brings the delivery to where it may be acknowledged; `None` where it may not.
-    async fn dispose(&self, message: &Incoming, delivery: &Delivery) -> Option<(&'static str, &AtomicU64)> {
+    async fn dispose(
+        &self,
+        message: &Incoming,
+        delivery: &Delivery,
+        span: &mut Span,
+    ) -> Option<(&'static str, &AtomicU64)> {
         let queue = self.subscription.queue;
         // Whoever publishes chooses it, so it is quoted wherever it is logged.
         let id = delivery.id.as_str();
@@ -146,6 +169,7 @@ impl Worker {
             }
             _ => self.consume(delivery).await?,
         };
+        spans::disposed(span, &disposition);
         let label = disposition.label();
         let (label, count, reason) = match disposition {
             Disposition::Done => return Some((label, &self.tally.acked)),

@@ -11,7 +11,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 
-use super::deadline::TIMEOUT_MS;
+use super::{deadline::TIMEOUT_MS, spans};
 use crate::telemetry::trace::{Origin, REQUEST_ID, TRACEPARENT};
 
 /// Longest answer that is read, in bytes.
@@ -114,7 +114,8 @@ impl Client {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let traceparent = origin.traceparent.child().to_string();
+        let mut span = spans::asking(&head.method, &head.uri, origin.traceparent);
+        let traceparent = span.context().to_string();
         let timeout_ms = deadline.as_millis().to_string();
         for (name, value) in [
             (REQUEST_ID, origin.request_id.as_str()),
@@ -126,9 +127,11 @@ impl Client {
             headers.insert(HeaderName::from_static(name), value);
         }
         let request = Request::from_parts(head, Full::new(body));
-        tokio::time::timeout(deadline, self.exchange(request))
+        let answer = tokio::time::timeout(deadline, self.exchange(request))
             .await
-            .unwrap_or_else(|_| Err(ClientError(Failure::Late)))
+            .unwrap_or_else(|_| Err(ClientError(Failure::Late)));
+        span.note(|record| spans::was_answered(record, &answer));
+        answer
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<ClientResponse, ClientError> {

@@ -154,7 +154,7 @@ impl EncodeLabelSet for Answered {
 }
 
 /// Clients may invent methods; the series must stay few.
-fn known(method: &Method) -> &'static str {
+pub(super) fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

@@ -31,6 +31,7 @@ mod metrics;
 
 mod history;
 mod internal;
+mod log_level;
 mod probes;
 mod report;
 
@@ -39,6 +40,7 @@ pub mod signals;
 mod healthcheck;
 
 mod client;
+mod spans;
 
 pub use access_problem::CHALLENGE;
 /// A status code, as a [`Problem`] takes it.
@@ -61,6 +63,7 @@ pub use idempotency::{Carried, KeyedWrites};
 pub use internal::Internal;
 pub use json_body::JsonBody;
 pub(crate) use json_body::is_no_object;
+pub use log_level::log_level;
 pub use metrics::{HttpMetrics, HttpSeries, RouteLabel, Totals};
 pub use origin::RequestOrigin;
 pub use paging::{PageRequest, PageView};
@@ -69,6 +72,7 @@ pub use problem::{FieldError, Problem, RenderedProblem};
 pub use readable::readable;
 pub use report::ProcessReport;
 pub use server::{Routes, Server, ServerHandle, listening_socket};
+pub use spans::{answered, failed_with};
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::heade
 
 use jiff::Timestamp;
 
-use crate::telemetry::trace::{Origin, REQUEST_ID, RequestId, TRACEPARENT, TraceContext};
+use crate::telemetry::trace::{Origin, REQUEST_ID, RequestId, SpanId, TRACEPARENT, TraceContext};
 
 /// The origin of the request at hand.
 #[derive(Clone, Debug)]
@@ -44,8 +44,12 @@ impl From<RequestOrigin> for Origin {
     }
 }
 
-/// Accepts what the caller sent, as a span of its own in the caller's trace, and makes the rest.
-pub(super) fn accept_or_make(headers: &HeaderMap) -> Origin {
+/// What is asked for every few seconds, by whoever watches: no trace of that is worth keeping.
+const WATCHED: [&str; 6] = ["/health/live", "/health/ready", "/metrics", "/actors", "/timeline", "/ledger"];
+
+/// Accepts what the caller sent, as a span of its own in the caller's trace, and makes the rest. Returns the caller's span
+/// as well.
+pub(super) fn accept_or_make(headers: &HeaderMap, path: &str) -> (Origin, Option<SpanId>) {
     let request_id = headers
         .get(REQUEST_ID)
         .and_then(|raw| RequestId::accept(raw.to_str().ok()?))
@@ -56,6 +60,11 @@ pub(super) fn accept_or_make(headers: &HeaderMap) -> Origin {
         (Some(raw), None) => raw.to_str().ok().and_then(|raw| raw.parse::<TraceContext>().ok()),
         _ => None,
     };
-    let traceparent = context.map_or_else(TraceContext::fresh, TraceContext::child);
-    Origin { request_id, traceparent, accepted_at: Some(Timestamp::now()) }
+    let traceparent = match context {
+        Some(context) => context.continued(),
+        None if WATCHED.contains(&path) => TraceContext::unrecorded(),
+        None => TraceContext::fresh(),
+    };
+    let origin = Origin { request_id, traceparent, accepted_at: Some(Timestamp::now()) };
+    (origin, context.map(|context| context.span_id()))
 }

@@ -18,7 +18,11 @@ use actix_web::{
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use super::{
-    Deadline, Doorkeeper, HttpMetrics, Problem, RouteLabel, Visit, drain::Drain, origin::accept_or_make,
+    Deadline, Doorkeeper, HttpMetrics, Problem, RouteLabel, Visit,
+    drain::Drain,
+    metrics::known,
+    origin::accept_or_make,
+    spans::{answered, answering},
 };
 use crate::telemetry::{
     log::panic_message,
@@ -77,14 +81,15 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let started = Instant::now();
         self.tracking.drain.request();
-        let origin = accept_or_make(request.headers());
+        let (origin, parent) = accept_or_make(request.headers(), request.path());
+        let mut span = answering(&request, &origin, parent);
         request.extensions_mut().insert(origin.clone());
         let deadline = Deadline::read(request.headers(), started);
         request.extensions_mut().insert(deadline);
         let method = request.method().clone();
-        let admitted = self.tracking.admit(&request);
         let (service, tracking) = (self.service.clone(), self.tracking.clone());
-        Box::pin(async move {
+        Box::pin(origin.clone().scope(async move {
+            let admitted = tracking.admit(&request);
             let answer = AssertUnwindSafe(async move {
                 deadline.check()?;
                 match admitted {
@@ -98,6 +103,9 @@ where
                     let mut response = with_problem(response, &origin);
                     let label = route(&response);
                     tracking.note(&method, &label, response.status(), started.elapsed(), &origin);
+                    span.note(|record| {
+                        answered(record, known(&method), &label, response.status().as_u16());
+                    });
                     tracking.finish(response.response_mut(), &origin);
                     return Ok(response);
                 }
@@ -109,8 +117,9 @@ where
             log_cause(&failure, &origin);
             let status = failure.status();
             tracking.note(&method, &RouteLabel::UNKNOWN, status, started.elapsed(), &origin);
+            span.note(|record| answered(record, known(&method), &RouteLabel::UNKNOWN, status.as_u16()));
             Err(failure.of_request(origin.request_id).into())
-        })
+        }))
     }
 }
 

@@ -23,6 +23,7 @@ mod inbox;
 mod outbox;
 mod repository;
 mod shortage;
+mod spans;
 mod table;
 mod writer;
 

@@ -19,6 +19,7 @@ use super::{
     engine::Engine,
     idempotency::IDEMPOTENCY,
     inbox::INBOX,
+    spans,
     writer::{Committed, Writer},
 };
 use crate::{
@@ -253,11 +254,11 @@ impl RepositoryHandle {
     /// # Errors
     /// Nothing was changed, unless [`RepositoryError::is_unknown`].
     pub async fn write<C: Command>(&self, command: C) -> Result<C::Outcome, RepositoryError> {
-        self.handle
-            .ask(Write(command), self.deadline)
-            .await
-            .map_err(RepositoryError::Ask)?
-            .map_err(RepositoryError::Store)
+        let span = spans::committing::<C>();
+        let asked = self.handle.ask(Write(command), self.deadline).await.map_err(RepositoryError::Ask);
+        let outcome = asked.and_then(|answer| answer.map_err(RepositoryError::Store));
+        spans::committed(span, &outcome);
+        outcome
     }
 
     /// Looks something up.

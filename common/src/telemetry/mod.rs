@@ -1,5 +1,7 @@
-//! What a service says about itself: log lines, metrics, and the trace that ties them to a request.
+//! What a service says about itself: log lines, metrics, the trace that ties them to a request, and the spans of it.
 
 pub mod log;
 pub mod metrics;
 pub mod trace;
+
+pub mod spans;

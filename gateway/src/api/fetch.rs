@@ -94,7 +94,8 @@ async fn fetch(description: &ApiDescription, outline: &Outline, client: &Client)
 async fn ask(upstream: &DescribedUpstream, client: &Client) -> Result<Value, String> {
     let base = upstream.base_url.as_deref().ok_or("it has no endpoint")?;
     let url = format!("{}{DESCRIPTION_PATH}", base.trim_end_matches('/'));
-    let answer = client.get(&url, &Origin::fresh(), DEADLINE).await.map_err(|error| error.to_string())?;
+    let answer =
+        client.get(&url, &Origin::unrecorded(), DEADLINE).await.map_err(|error| error.to_string())?;
     if !answer.status.is_success() {
         return Err(format!("it answers {}", answer.status.as_u16()));
     }

@@ -145,7 +145,7 @@ async fn fetch(client: &Client, source: &KeysSource) -> Result<Fresh, String> {
     let mut failure = "no address is known".to_owned();
     for base in (source.bases)() {
         let url = format!("{}{}", base.trim_end_matches('/'), source.path);
-        failure = match client.get(&url, &Origin::fresh(), DEADLINE).await {
+        failure = match client.get(&url, &Origin::unrecorded(), DEADLINE).await {
             Ok(answer) if answer.status.is_success() => match KeySet::parse(&answer.body) {
                 Ok(set) => return Ok(Fresh { set, max_age: answer.max_age }),
                 Err(error) => format!("{url}: {error}"),

@@ -2,6 +2,7 @@
 //! nothing is waited for.
 
 use std::{
+    cell::Cell,
     mem::MaybeUninit,
     rc::Rc,
     time::{Instant, SystemTime},
@@ -74,6 +75,8 @@ pub struct Asked {
     /// Whether the client wants to go on with the connection.
     pub keep_alive: bool,
     pub expects_continue: bool,
+    /// What the client was answered, so far: 0 for nothing.
+    pub status: Cell<u16>,
 }
 
 impl Asked {
@@ -125,7 +128,7 @@ pub fn decide(
         Err(fault) => return (unreadable(held, started, wall, scratch), Err(refusal::head(fault))),
     };
     let origin = Origin::accept_or_make(head.request_id, head.traceparent, wall);
-    origin.write_to_client(&mut scratch.added);
+    origin.write_to(&mut scratch.added);
     scratch.method.push_str(head.method_name);
     let mut asked = Asked {
         started,
@@ -137,6 +140,7 @@ pub fn decide(
         old: head.old,
         keep_alive: head.keep_alive,
         expects_continue: head.expects_continue,
+        status: Cell::new(0),
     };
     let held = asked.held.clone();
     let deciding = Deciding { head: &head, peer, held: &held, shared: &worker.shared, wall };
@@ -148,7 +152,7 @@ pub fn decide(
 pub fn unreadable(held: Rc<Held>, started: Instant, wall: SystemTime, scratch: &mut Scratch) -> Asked {
     scratch.clear();
     let origin = Origin::accept_or_make(None, None, wall);
-    origin.write_to_client(&mut scratch.added);
+    origin.write_to(&mut scratch.added);
     Asked {
         started,
         held,
@@ -159,6 +163,7 @@ pub fn unreadable(held: Rc<Held>, started: Instant, wall: SystemTime, scratch: &
         old: false,
         keep_alive: false,
         expects_continue: false,
+        status: Cell::new(0),
     }
 }
 
@@ -277,7 +282,7 @@ impl Deciding<'_, '_, '_> {
         };
         // The lines of an answer proper are not those of a preflight.
         scratch.added.clear();
-        origin.write_to_client(&mut scratch.added);
+        origin.write_to(&mut scratch.added);
         let head = self.head;
         let allowed = cors.preflight(page, head.asked_method, head.asked_fields, &mut scratch.added);
         if allowed { Ok(Decision::Own(OwnAnswer::preflight())) } else { Err(refusal::preflight()) }

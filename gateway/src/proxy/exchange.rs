@@ -1,5 +1,7 @@
 use std::{mem::MaybeUninit, rc::Rc, time::Instant};
 
+use common::telemetry::trace::TraceContext;
+
 use super::{
     alarm::Overdue,
     answer::{self, Ending, Recipient},
@@ -11,7 +13,7 @@ use super::{
     refusal::{self, Refusal},
     request,
     session::{Flow, Session, Stop},
-    tunnel,
+    spans, tunnel,
     wire::poll_write_all,
     worker::{Slot, Worker},
 };
@@ -112,6 +114,7 @@ impl Session {
         let mut avoid = None;
         let mut failed: Option<Failed> = None;
         let mut unknown = false;
+        let mut tries = 0;
         loop {
             let choice = match route.upstream.choose(avoid, self.now) {
                 Ok(choice) => choice,
@@ -142,7 +145,11 @@ impl Session {
                 may_repeat: avoid.is_none() && plan.repeatable && body.is_some(),
                 unknown: unknown && !asked.method.is_safe(),
             };
-            match self.attempt(worker, &try_, again).await? {
+            let span = spans::Try::begin(asked);
+            let outcome = self.attempt(worker, &try_, span.trace, again).await;
+            span.end(asked, choice.endpoint(), &self.scratch.asked, why_failed(&outcome), tries);
+            tries += 1;
+            match outcome? {
                 Outcome::Answered(flow) => return Ok(flow),
                 Outcome::Failed(this) => {
                     self.now = Instant::now();
@@ -173,9 +180,10 @@ impl Session {
             _ => refusal::no_answer(name),
         };
         log::warn!(
-            "event=unanswered upstream={name} status={} request_id={} cause={:?}",
+            "event=unanswered upstream={name} status={} request_id={} trace_id={} cause={:?}",
             refusal.status(),
             asked.origin.id(),
+            asked.origin.trace.trace_id(),
             failed.cause,
         );
         refusal
@@ -213,7 +221,13 @@ impl Session {
     }
 
     /// Sends the request to one endpoint and passes its answer on.
-    async fn attempt(&mut self, worker: &Rc<Worker>, try_: &Try<'_>, fresh: bool) -> Result<Outcome, Stop> {
+    async fn attempt(
+        &mut self,
+        worker: &Rc<Worker>,
+        try_: &Try<'_>,
+        trace: TraceContext,
+        fresh: bool,
+    ) -> Result<Outcome, Stop> {
         let Try { asked, choice, end, .. } = *try_;
         let settings = &asked.front().settings;
         let endpoint = choice.endpoint();
@@ -239,7 +253,8 @@ impl Session {
         {
             let Scratch { method, asked, fields, out, .. } = &mut self.scratch;
             out.clear();
-            request::write_head(method, endpoint.base_path(), asked, endpoint.authority(), left, fields, out);
+            let (path, authority) = (endpoint.base_path(), endpoint.authority());
+            request::write_head(method, path, asked, authority, (left, trace), fields, out);
             out.extend_from_slice(&self.buffer.bytes()[..try_.body.unwrap_or(0)]);
         }
         let outcome = self.converse(try_, &mut line).await;
@@ -458,6 +473,18 @@ enum Broken {
 impl Broken {
     fn failed(why: EndpointFailure, stale: bool, cause: String) -> Self {
         Self::Failed(Failed { why, sent: true, stale, retry_taken: false, judged: false, cause })
+    }
+}
+
+/// Why a try gave no whole answer, for its span.
+fn why_failed(outcome: &Result<Outcome, Stop>) -> Option<(&'static str, &str)> {
+    match outcome {
+        Ok(Outcome::Answered(_)) => None,
+        Ok(Outcome::Failed(failed)) => Some((failed.why.kind(), &failed.cause)),
+        Err(Stop::Cut(why)) => Some(("cut", why)),
+        Err(Stop::Broken(why)) => Some(("answer", why)),
+        Err(Stop::Gone) => Some(("abandoned", "the client left")),
+        Err(Stop::Refused(refusal)) => Some(("refused", refusal.reason)),
     }
 }
 

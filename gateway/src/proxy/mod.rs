@@ -38,6 +38,7 @@ mod uploads;
 mod alarm;
 mod date;
 mod origin;
+mod spans;
 mod wire;
 
 mod metrics;

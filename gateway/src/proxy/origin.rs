@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use common::telemetry::trace::TraceContext;
+use common::telemetry::trace::{SpanId, TraceContext};
 
 /// The thread that ties a request to everything it causes, as [`common::telemetry::trace::Origin`] is, without
 /// memory of its own to be asked for on every request.
@@ -10,6 +10,8 @@ pub struct Origin {
     length: u8,
     /// The gateway's span.
     pub trace: TraceContext,
+    /// The client's.
+    pub parent: Option<SpanId>,
 }
 
 impl Origin {
@@ -21,8 +23,9 @@ impl Origin {
         let context = traceparent
             .and_then(|raw| std::str::from_utf8(raw).ok())
             .and_then(|raw| raw.parse::<TraceContext>().ok());
-        let trace = context.map_or_else(TraceContext::fresh, TraceContext::child);
-        let mut origin = Self { id: [0; Self::LONGEST], length: 0, trace };
+        let trace = context.map_or_else(TraceContext::fresh, TraceContext::continued);
+        let parent = context.map(|context| context.span_id());
+        let mut origin = Self { id: [0; Self::LONGEST], length: 0, trace, parent };
         match id.filter(|id| is_sound(id)) {
             Some(id) => origin.set(id),
             None => {
@@ -39,16 +42,8 @@ impl Origin {
         std::str::from_utf8(&self.id[..usize::from(self.length)]).unwrap_or_default()
     }
 
-    /// Appends the lines that the service gets.
-    pub fn write_to_service(&self, out: &mut Vec<u8>) {
-        self.write_to_client(out);
-        out.extend_from_slice(b"traceparent: ");
-        self.trace.child().write_to(out);
-        out.extend_from_slice(b"\r\n");
-    }
-
-    /// Appends the line that the client gets.
-    pub fn write_to_client(&self, out: &mut Vec<u8>) {
+    /// Appends the line that the client gets, and the service.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"x-request-id: ");
         out.extend_from_slice(&self.id[..usize::from(self.length)]);
         out.extend_from_slice(b"\r\n");

@@ -5,6 +5,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use common::telemetry::trace::TraceContext;
+
 use super::origin::Origin;
 use crate::{
     http1::{BodyLength, Field, FieldName, RequestHead, write_decimal},
@@ -88,7 +90,7 @@ pub fn write_fields(
         }
     }
     out.extend_from_slice(if head.old { VIA_OLD } else { VIA });
-    origin.write_to_service(out);
+    origin.write_to(out);
     out.extend_from_slice(identity);
     match head.length {
         BodyLength::None => {}
@@ -104,13 +106,14 @@ pub fn write_fields(
     }
 }
 
-/// Appends the rest of a head, which differs from endpoint to endpoint and from try to try, in front of `fields`.
+/// Appends the rest of a head, which differs from endpoint to endpoint and from try to try, in front of `fields`; `left` is
+/// how long the answer is waited for, `trace` the span of this try.
 pub fn write_head(
     method: &str,
     base_path: &str,
     asked: &str,
     authority: &str,
-    left: Duration,
+    (left, trace): (Duration, TraceContext),
     fields: &[u8],
     out: &mut Vec<u8>,
 ) {
@@ -119,6 +122,8 @@ pub fn write_head(
     }
     out.extend_from_slice(b"x-request-timeout-ms: ");
     write_decimal(u64::try_from(left.as_millis()).unwrap_or(u64::MAX), out);
+    out.extend_from_slice(b"\r\ntraceparent: ");
+    trace.write_to(out);
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(fields);
     out.extend_from_slice(b"\r\n");

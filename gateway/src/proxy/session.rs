@@ -17,6 +17,7 @@ use super::{
     origin::Origin,
     own::{OwnAnswer, OwnRecipient},
     refusal::{self, Refusal},
+    spans,
     uploads::UploadPlace,
     wire::{Buffer, poll_write_all},
     worker::{Front, Worker},
@@ -207,14 +208,19 @@ impl Session {
         let _in_progress = InProgress::begin(&worker);
         let (asked, decision) =
             decide(&self.buffer.bytes()[..head], &self.peer, &worker, held, self.now, &mut self.scratch);
+        let path = spans::path(&asked, &self.buffer.bytes()[..head]);
         self.buffer.consume(head);
-        match decision {
+        let flow = match decision {
             Ok(Decision::Forward(plan)) => match self.forward(&worker, &asked, &plan).await {
                 Ok(flow) => flow,
                 Err(Stop::Refused(refusal)) => self.refuse(&asked, refusal).await,
                 Err(Stop::Cut(cause) | Stop::Broken(cause)) => {
                     worker.shared.metrics.cut.inc();
-                    log::warn!("event=answer_cut request_id={} cause={cause:?}", asked.origin.id());
+                    log::warn!(
+                        "event=answer_cut request_id={} trace_id={} cause={cause:?}",
+                        asked.origin.id(),
+                        asked.origin.trace.trace_id(),
+                    );
                     Flow::Cut
                 }
                 Err(Stop::Gone) => {
@@ -228,7 +234,9 @@ impl Session {
                 self.answer(&asked, &own, keep_alive).await
             }
             Err(refusal) => self.refuse(&asked, refusal).await,
-        }
+        };
+        spans::keep_request(&asked, path, &self.peer, flow);
+        flow
     }
 
     /// Answers with a problem, counted and logged.
@@ -305,7 +313,7 @@ pub fn too_many_connections() -> Vec<u8> {
     let now = SystemTime::now();
     let origin = Origin::accept_or_make(None, None, now);
     let (mut added, mut out) = (Vec::new(), Vec::new());
-    origin.write_to_client(&mut added);
+    origin.write_to(&mut added);
     let own = OwnAnswer::problem(refusal::connections().problem.rendered(Some(origin.id())));
     Clock::default().with(now, |date| {
         own.write(

@@ -135,7 +135,7 @@ proptest! {
 
         request::write_fields(&head, (sender, "192.0.2.7"), &origin, identity.as_bytes(), false, &mut written);
         let left = Duration::from_millis(1234);
-        request::write_head("POST", "/base", "/users?x", "users:3001", left, &written, &mut out);
+        request::write_head("POST", "/base", "/users?x", "users:3001", (left, origin.trace), &written, &mut out);
 
         let mut slots = slots();
         let there = RequestHead::read(&out, &mut slots, MOST_FIELDS).expect("what is written is sound");

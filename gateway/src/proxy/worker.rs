@@ -168,6 +168,7 @@ impl Worker {
 
     /// Counts an answer whose head is about to be written, and writes the access line.
     pub fn note(&self, asked: &Asked, status: u16, now: Instant) {
+        asked.status.set(status);
         let took = now.saturating_duration_since(asked.started);
         // The number of a route means something only in its own table.
         let current = Rc::ptr_eq(&asked.held, &self.held.borrow());

@@ -129,12 +129,13 @@ impl Handler<CheckCustomer> for Customers {
     fn handle(&mut self, question: CheckCustomer, _: &mut Self::Context) -> Self::Result {
         let (client, config) = (self.client.clone(), self.config.clone());
         let (breaker, asked) = (self.breaker.clone(), self.asked.clone());
-        Box::pin(async move {
+        let origin = question.origin.clone();
+        Box::pin(origin.scope(async move {
             let left = question.deadline.within(config.deadline);
             let checked = check(&client, &config, &breaker, &asked, &question);
             let in_time = tokio::time::timeout(left, checked).await;
             in_time.unwrap_or(Err(CustomersUnavailable { retry_after: config.breaker.open_for }))
-        })
+        }))
     }
 }
 

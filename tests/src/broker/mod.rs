@@ -69,6 +69,10 @@ pub use process::{EmbeddedError, EmbeddedNode};
 
 use std::process::ExitCode;
 
+use common::config::Environment;
+use common::service::MISCONFIGURED;
+use common::telemetry::{self, log::LogConfig};
+
 use crate::command;
 
 /// A panic in one task would leave the others with half a change. Ends the process instead: what was confirmed is on disk.
@@ -82,7 +86,13 @@ fn end_with_a_panic() {
 
 /// Runs the broker until SIGINT or SIGTERM; exits with 0 when all that it took is on disk.
 pub fn main(options: &Options) -> ExitCode {
-    common::telemetry::log::init("broker");
+    let mut env = Environment::from_process();
+    let log = LogConfig::from_env(&mut env);
+    if let Err(error) = env.finish() {
+        eprintln!("broker cannot start: {error}");
+        return ExitCode::from(MISCONFIGURED);
+    }
+    telemetry::log::init("broker", &log);
     end_with_a_panic();
     command::run(server::run(options))
 }

@@ -37,6 +37,9 @@ pub use sessions::Session;
 mod registered;
 pub use registered::queues_are_registered;
 
+mod collector;
+pub use collector::{Collected, Collector, Trace};
+
 mod processes;
 pub use processes::processes_of;
 

@@ -9,8 +9,14 @@ use std::{
 };
 
 use common::{
-    http::Condition, service::Foundation, store::RepositoryHandle, supervision::Handle,
-    telemetry::trace::Origin,
+    http::Condition,
+    service::Foundation,
+    store::RepositoryHandle,
+    supervision::Handle,
+    telemetry::{
+        spans::{Span, SpanKind},
+        trace::Origin,
+    },
 };
 
 use super::HASH_DEADLINE;
@@ -61,9 +67,11 @@ async fn try_seed(repository: &RepositoryHandle, passwords: &Handle<Passwords>, 
         return false;
     };
     let name = Name::parse("Admin").expect("a sound name");
-    let admin =
-        MakeAdmin { id: UserId::fresh(), name, email: email.clone(), password, origin: Origin::fresh() };
-    match repository.write(admin).await {
+    let origin = Origin::fresh();
+    let _span = Span::begin(origin.traceparent, None, SpanKind::Internal, || "admin");
+    let (id, email) = (UserId::fresh(), email.clone());
+    let admin = MakeAdmin { id, name, email, password, origin: origin.clone() };
+    match origin.scope(repository.write(admin)).await {
         Ok(()) => {
             log::info!("event=admin_made");
             true

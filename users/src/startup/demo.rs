@@ -12,7 +12,10 @@ use common::{
     http::Condition,
     service::Foundation,
     store::{RepositoryError, RepositoryHandle},
-    telemetry::trace::Origin,
+    telemetry::{
+        spans::{Span, SpanKind},
+        trace::Origin,
+    },
 };
 
 use crate::{
@@ -62,7 +65,9 @@ async fn try_seed(repository: &RepositoryHandle) -> bool {
         None => {
             let name = Name::parse("Ada").expect("a sound name");
             let (password, origin) = (Some(password), Origin::fresh());
-            written(repository.write(RegisterUser { id, name, email, password, origin }).await)
+            let _span = Span::begin(origin.traceparent, None, SpanKind::Internal, || "demo data");
+            let register = RegisterUser { id, name, email, password, origin: origin.clone() };
+            written(origin.scope(repository.write(register)).await)
         }
     }
 }

@@ -1,36 +1,19 @@
-//! The thread that ties a request to everything it causes: a W3C trace context and a request id.
-//!
-//! Both are accepted from the caller or made, logged with every line of the request, passed on over HTTP,
-//! and stored with the outbox row, so that they also cross the broker.
+use std::{fmt, str::FromStr};
 
-use std::{fmt, str::FromStr, time::SystemTime};
-
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Name of the header that carries a [`TraceContext`], over HTTP and over AMQP.
-pub const TRACEPARENT: &str = "traceparent";
+use super::sampling;
 
-/// Name of the header that carries a [`RequestId`], over HTTP and over AMQP.
-pub const REQUEST_ID: &str = "x-request-id";
+/// The bit of the flags that says that a trace is recorded.
+const SAMPLED: u8 = 1;
 
-/// What travels with a request and with every event that it causes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Origin {
-    /// The id that the client gave or the gateway made; named in every problem and log line.
-    pub request_id: RequestId,
-    /// Where in which trace the work belongs.
-    pub traceparent: TraceContext,
-    /// When this service took the request; `None` where it came another way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accepted_at: Option<Timestamp>,
-}
+/// The id of one span: of one piece of work within a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanId(u64);
 
-impl Origin {
-    /// Starts a new trace, for work that no request caused.
-    pub fn fresh() -> Self {
-        Self { request_id: RequestId::fresh(), traceparent: TraceContext::fresh(), accepted_at: None }
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }
 
@@ -43,10 +26,21 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Starts a new, sampled trace.
+    /// Starts a new trace, which is recorded unless the process's [`Sampler`](super::Sampler) passes it over.
     pub fn fresh() -> Self {
         let (trace_id, span_id) = (fastrand::u128(1..), fastrand::u64(1..));
-        Self { trace_id, span_id, flags: 1 }
+        Self { trace_id, span_id, flags: 0 }.recorded(sampling::chosen().takes(trace_id, None))
+    }
+
+    /// Starts a new trace that nobody records.
+    pub fn unrecorded() -> Self {
+        Self { trace_id: fastrand::u128(1..), span_id: fastrand::u64(1..), flags: 0 }
+    }
+
+    /// Goes on with the trace of a caller, in a span of its own: recorded as the caller has it, unless the process's
+    /// [`Sampler`](super::Sampler) decides by itself.
+    pub fn continued(self) -> Self {
+        self.child().recorded(sampling::chosen().takes(self.trace_id, Some(self.is_recorded())))
     }
 
     /// Returns a child: the same trace with a span id of its own.
@@ -57,6 +51,20 @@ impl TraceContext {
     /// The trace id as 32 lower-case hexadecimal digits.
     pub fn trace_id(&self) -> String {
         format!("{:032x}", self.trace_id)
+    }
+
+    /// The span's id.
+    pub fn span_id(&self) -> SpanId {
+        SpanId(self.span_id)
+    }
+
+    /// Whether the spans of the trace are recorded (the flag `sampled`).
+    pub fn is_recorded(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    fn recorded(self, recorded: bool) -> Self {
+        Self { flags: self.flags & !SAMPLED | if recorded { SAMPLED } else { 0 }, ..self }
     }
 }
 
@@ -137,41 +145,6 @@ impl<'de> Deserialize<'de> for TraceContext {
     }
 }
 
-/// The id of one request: 1 to 128 visible ASCII characters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RequestId(String);
-
-impl RequestId {
-    /// Makes a new id, ordered by time. It need not be hard to guess, so it costs no system call.
-    pub fn fresh() -> Self {
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        let mut random = [0; 10];
-        fastrand::fill(&mut random);
-        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string())
-    }
-
-    /// Accepts a caller's id, or returns `None` where it is empty, longer than 128 bytes, or holds anything
-    /// but visible ASCII (it goes into log lines and headers as it is).
-    pub fn accept(raw: &str) -> Option<Self> {
-        let sound = (1..=128).contains(&raw.len())
-            && raw.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
-        sound.then(|| Self(raw.to_owned()))
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,13 +192,5 @@ mod tests {
         let raw = "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more";
 
         assert_eq!(raw.parse::<TraceContext>().map(|c| c.to_string()), Ok(EXAMPLE.to_owned()));
-    }
-
-    #[test]
-    fn request_ids_that_could_break_a_log_line_are_not_accepted() {
-        assert!(RequestId::accept("order-7").is_some());
-        for raw in ["", "two words", "line\nbreak", "quo\"te", "ümlaut", &"x".repeat(129)] {
-            assert!(RequestId::accept(raw).is_none(), "{raw:?}");
-        }
     }
 }

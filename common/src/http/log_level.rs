@@ -1,0 +1,35 @@
+use actix_web::{HttpResponse, http::StatusCode, web};
+use serde::{Deserialize, Serialize};
+
+use super::{JsonBody, Problem, Routes};
+use crate::{
+    telemetry::log,
+    timeline::{IncidentKind, Timeline},
+};
+
+/// What is logged, as `RUST_LOG` says it.
+#[derive(Debug, Serialize, Deserialize)]
+struct LogLevel {
+    level: String,
+}
+
+/// Adds `GET` and `PUT /log-level`: what the process logs, and another choice until it ends, which the timeline tells.
+pub fn log_level(routes: &mut Routes, timeline: &Timeline) {
+    let timeline = timeline.clone();
+    let change = move |body: JsonBody<LogLevel>| {
+        let timeline = timeline.clone();
+        async move { change(&body.value.level, &timeline).await }
+    };
+    routes.service(web::resource("/log-level").get(show).put(change));
+}
+
+async fn show() -> HttpResponse {
+    HttpResponse::Ok().json(LogLevel { level: log::level() })
+}
+
+async fn change(level: &str, timeline: &Timeline) -> Result<HttpResponse, Problem> {
+    let before = log::set_level(level)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid level").detail(error.to_string()))?;
+    timeline.note(IncidentKind::Operator, "log level", &format!("{before} became {}", log::level()));
+    Ok(show().await)
+}
