@@ -9,7 +9,7 @@ use warren::http::{Answer, Http};
 use warren::note;
 use warren::service::Service;
 
-use crate::support::{Viewer, link, problem, process, system, wire};
+use crate::support::{Viewer, link, problem, process, queues_are_registered, system, wire};
 
 const TOKEN: &str = "correct battery staple";
 
@@ -219,6 +219,7 @@ async fn whoever_watches_sees_the_broker_go_and_come_back() {
     let node = private_node(&folder).await;
     let system = system().broker(node.url("/")).start().await;
     system.wait_broker().await;
+    queues_are_registered(&folder).await;
     let mut viewer = viewer(&system).await;
 
     let connected = |state: &Value| {
