@@ -32,6 +32,9 @@ mod dead_letters_command;
 mod plain_messages;
 mod thrice_and_shuffled;
 
+mod event_ledger;
+mod timeline;
+
 mod broker_cut_off;
 mod broker_killed;
 mod broker_silent;
@@ -78,6 +81,8 @@ fn main() -> ExitCode {
         dead_letters_command,
         plain_messages,
         thrice_and_shuffled,
+        event_ledger,
+        timeline,
         broker_cut_off,
         broker_killed,
         broker_silent,
