@@ -9,7 +9,7 @@ use warren::http::{Answer, Http};
 use warren::note;
 use warren::service::Service;
 
-use crate::support::{Viewer, link, problem, process, queues_are_registered, system, wire};
+use crate::support::{Viewer, end_stall, link, problem, process, queues_are_registered, stall, system, wire};
 
 const TOKEN: &str = "correct battery staple";
 
@@ -327,6 +327,24 @@ async fn an_order_is_followed_from_its_commit_to_its_effect() {
     system.finish().await;
 }
 
+async fn a_stalled_actor_does_not_make_its_service_look_silent() {
+    let system = system().without_broker().env_of_all("DEMO_FAULTS", "true").start().await;
+    let mut viewer = viewer(&system).await;
+    let is_stalled = |state: &Value| {
+        let users = process(state, "users");
+        let actors = users["actors"].as_array().expect("a list");
+        let stalled = actors.iter().any(|actor| actor["name"] == "passwords" && actor["observed"].is_null());
+        stalled && users["state"] != "silent" && actors.iter().any(|actor| actor["observed"].is_object())
+    };
+
+    stall(&system.users, "passwords").await;
+    viewer.until(SEEN_WITHIN, "one actor says nothing, and the others do", is_stalled).await;
+
+    end_stall(&system.users, "passwords").await;
+    viewer.until(BACK_WITHIN, "it goes on", |state| !is_stalled(state)).await;
+    without_broker_finish(system).await;
+}
+
 async fn the_log_level_of_one_or_all_is_changed_while_they_run() {
     let system = system().without_broker().start().await;
     let admin = &system.gateway.internal;
@@ -520,6 +538,7 @@ warren::stories! {
         nothing_of_the_console_is_reachable_through_the_public_port,
         a_service_that_is_killed_is_shown_silent_with_what_was_heard_last_and_comes_back,
         a_service_that_hangs_is_shown_silent,
+        a_stalled_actor_does_not_make_its_service_look_silent,
         the_log_level_of_one_or_all_is_changed_while_they_run,
         ten_viewers_see_the_same_and_the_sixty_fifth_is_asked_to_come_again,
         nobody_is_asked_while_nobody_watches;
