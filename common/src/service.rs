@@ -24,12 +24,15 @@ use crate::{
     },
     ledger::{Ledger, LedgerConfig},
     relay::{OutboxRelay, RelayMetrics, Wake},
-    store::{PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreKind, StoreMetrics},
+    store::{
+        InboxMetrics, PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreKind,
+        StoreMetrics,
+    },
     supervision::{ESCALATED, Handle, Spec, Supervisor},
     telemetry::{
         self,
         log::LogConfig,
-        metrics::{Metrics, Registry},
+        metrics::{self, Metrics, Registry},
         spans::SpansConfig,
     },
     timeline::Timeline,
@@ -147,6 +150,7 @@ pub struct Foundation {
     broker_thread: Arbiter,
     relay: Arc<OnceLock<Handle<OutboxRelay>>>,
     subscriptions: Vec<Subscription>,
+    inbox_metrics: InboxMetrics,
     /// Where the service's own metrics are registered.
     pub registry: Registry,
     /// Keeps the service's own actors alive.
@@ -158,7 +162,7 @@ pub struct Foundation {
 
 impl Foundation {
     fn lay(name: &'static str, config: ServiceConfig) -> Self {
-        let mut registry = Registry::default();
+        let mut registry = metrics::registry(name);
         let folder = match config.store.kind {
             StoreKind::Redb => Some(config.store.folder.as_path()),
             StoreKind::Memory => None,
@@ -203,7 +207,7 @@ impl Foundation {
                 false => Condition::Ready,
                 true => Condition::Unready("an actor failed too often".to_owned()),
             });
-        let subscriptions = Vec::new();
+        let (subscriptions, inbox_metrics) = (Vec::new(), InboxMetrics::register(name, &mut registry));
         Self {
             name,
             config,
@@ -212,6 +216,7 @@ impl Foundation {
             broker_thread,
             relay,
             subscriptions,
+            inbox_metrics,
             registry,
             supervisor,
             ledger,
@@ -232,9 +237,10 @@ impl Foundation {
     /// Subscribes to the events that `handler` takes.
     pub fn consume<H: EventHandler>(&mut self, handler: H) {
         let (repository, ledger) = (self.repository.clone(), self.ledger.clone());
+        let metrics = self.inbox_metrics.clone();
         let spec = Spec::new(format!("consumer:{}", H::QUEUE));
         let consumer = self.supervisor.supervise(&self.store_thread.handle(), spec, move |life| {
-            Ok(EventConsumer::new(handler.clone(), repository.clone(), ledger.clone(), life))
+            Ok(EventConsumer::new(handler.clone(), repository.clone(), &metrics, ledger.clone(), life))
         });
         self.subscriptions.push(Subscription {
             queue: H::QUEUE,

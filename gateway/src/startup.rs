@@ -13,7 +13,7 @@ use common::{
     http::{Condition, Drain, HttpMetrics, Internal, Probes, Routes, Server, signals},
     supervision::{ESCALATED, Spec, Supervisor},
     telemetry::{
-        metrics::{Metrics, Registry},
+        metrics::{self, Metrics},
         spans,
     },
     timeline::Timeline,
@@ -86,7 +86,7 @@ impl Gateway {
                 "event=auth_open meaning=\"whoever has no token may do everything; AUTH=required changes that\""
             );
         }
-        let mut registry = Registry::default();
+        let mut registry = metrics::registry("gateway");
         let supervisor =
             Supervisor::new("gateway", Timeline::open("gateway", data.as_deref()), &mut registry);
         let upstreams = Upstreams::new(&mut registry, supervisor.timeline().clone());

@@ -21,6 +21,7 @@ mod deadlines;
 mod idempotency;
 mod internal;
 mod logins;
+mod metrics;
 mod ownership;
 
 mod logs;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         admin_port,
         internal,
         logins,
+        metrics,
         ownership,
         logs,
         spans,

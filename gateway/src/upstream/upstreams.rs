@@ -5,7 +5,11 @@ use common::{telemetry::metrics::Registry, timeline::Timeline};
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 
-use super::{Upstream, metrics::Metrics, resolve::resolve};
+use super::{
+    Upstream,
+    metrics::{Metrics, register_breakers},
+    resolve::resolve,
+};
 use crate::settings::UpstreamSettings;
 
 /// Every upstream by name. Clones share them.
@@ -24,7 +28,10 @@ impl Upstreams {
     /// None yet; counts in `registry`, and writes into `timeline` when an endpoint fails and is back.
     pub fn new(registry: &mut Registry, timeline: Timeline) -> Self {
         let metrics = Metrics::register(registry);
-        Self(Arc::new(Shared { all: ArcSwap::default(), metrics, timeline, changed: Notify::new() }))
+        let shared = Shared { all: ArcSwap::default(), metrics, timeline, changed: Notify::new() };
+        let upstreams = Self(Arc::new(shared));
+        register_breakers(&upstreams, registry);
+        upstreams
     }
 
     /// Makes the upstreams what `settings` say. Those that were there before keep their endpoints, and what is

@@ -10,6 +10,7 @@
 //! times. While the users service keeps failing, the breaker answers in its stead, at once.
 
 mod breaker;
+mod metrics;
 
 use std::{
     cell::{Cell, RefCell},
@@ -31,6 +32,7 @@ use serde::Serialize;
 
 use crate::domain::CustomerId;
 use breaker::{Breaker, BreakerPolicy};
+pub use metrics::CustomersMetrics;
 
 /// Waits between two attempts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(200));
@@ -81,8 +83,9 @@ pub struct Customers {
 
 impl Customers {
     /// Builds a generation without a connection, whose breaker trusts the users service.
-    pub fn new(config: CustomersConfig, timeline: Timeline) -> Self {
-        let breaker = Watched { breaker: Breaker::new(config.breaker), timeline, incident: None };
+    pub fn new(config: CustomersConfig, metrics: CustomersMetrics, timeline: Timeline) -> Self {
+        metrics.breaker_open.set(0);
+        let breaker = Watched { breaker: Breaker::new(config.breaker), metrics, timeline, incident: None };
         Self {
             client: Client::new(ClientConfig::default()),
             config: Rc::new(config),
@@ -151,7 +154,7 @@ async fn check(
         if attempt > 0 {
             tokio::time::sleep(BACKOFF.delay(attempt - 1, fastrand::f64())).await;
         }
-        let admitted = breaker.borrow_mut().breaker.admit(Instant::now());
+        let admitted = breaker.borrow_mut().admit(Instant::now());
         admitted.map_err(|retry_after| CustomersUnavailable { retry_after })?;
         asked.set(asked.get() + 1);
         let settle = Settle { breaker, settled: false };
@@ -183,13 +186,24 @@ fn known(answer: Result<ClientResponse, ClientError>) -> Result<bool, String> {
 /// The breaker, and the incident from its opening until an answer closes it.
 struct Watched {
     breaker: Breaker,
+    metrics: CustomersMetrics,
     timeline: Timeline,
     incident: Option<IncidentId>,
 }
 
 impl Watched {
+    fn admit(&mut self, now: Instant) -> Result<(), Duration> {
+        let admitted = self.breaker.admit(now);
+        if admitted.is_err() {
+            self.metrics.refused.inc();
+        }
+        admitted
+    }
+
     fn succeeded(&mut self, now: Instant) {
+        self.metrics.answered.inc();
         self.breaker.succeeded(now);
+        self.show(now);
         if self.breaker.state(now) == "closed"
             && let Some(incident) = self.incident.take()
         {
@@ -198,7 +212,10 @@ impl Watched {
     }
 
     fn failed(&mut self, now: Instant) {
-        if !self.breaker.failed(now) {
+        self.metrics.failed.inc();
+        let opened = self.breaker.failed(now);
+        self.show(now);
+        if !opened {
             return;
         }
         match self.incident {
@@ -209,6 +226,10 @@ impl Watched {
                 self.incident = Some(self.timeline.begin(IncidentKind::Breaker, "users", cause));
             }
         }
+    }
+
+    fn show(&self, now: Instant) {
+        self.metrics.breaker_open.set(i64::from(self.breaker.state(now) != "closed"));
     }
 }
 

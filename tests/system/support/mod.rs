@@ -16,6 +16,9 @@ pub use viewer::{Viewer, link, process};
 
 pub mod source;
 
+mod promql;
+pub use promql::metrics_in;
+
 pub use warren::harness::{Actors, end_stall, inject, stall, wait_next_generation};
 pub use warren::load::{Door, Habits, Ledger, Shoppers};
 
