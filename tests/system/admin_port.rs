@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
-use warren::harness::{Folder, System, private_node};
+use warren::harness::{Folder, Setup, System, eventually, eventually_equal, private_node};
 use warren::http::{Answer, Http};
 use warren::note;
 use warren::service::Service;
 
-use crate::support::{Viewer, link, problem, process, system, wire};
+use crate::support::{Viewer, end_stall, link, problem, process, queues_are_registered, stall, system, wire};
 
 const TOKEN: &str = "correct battery staple";
 
@@ -20,8 +20,16 @@ const SEEN_WITHIN: Duration = Duration::from_secs(5);
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the port shows to those who run the system.
-const INSIDE: [&str; 6] =
-    ["/actors", "/metrics", "/console/state", "/console/events", "/console/timeline", "/console/ledger?q=u1"];
+const INSIDE: [&str; 8] = [
+    "/actors",
+    "/metrics",
+    "/timeline",
+    "/log-level",
+    "/console/state",
+    "/console/events",
+    "/console/timeline",
+    "/console/ledger?q=u1",
+];
 
 async fn who_has_no_token_sees_nothing_where_one_is_set() {
     let system = with_token().start().await;
@@ -148,8 +156,7 @@ async fn pages_of_other_sites_change_nothing_and_see_nothing() {
 
     let allowed = panic().header("origin", &format!("http://{own}")).header("sec-fetch-site", "same-origin");
     allowed.await.expect(202);
-    warren::harness::eventually_equal(BACK_WITHIN, "restarts", 1, async || auth_keys_restarts(&system).await)
-        .await;
+    eventually_equal(BACK_WITHIN, "restarts", 1, async || auth_keys_restarts(&system).await).await;
     without_broker_finish(system).await;
 }
 
@@ -212,6 +219,7 @@ async fn whoever_watches_sees_the_broker_go_and_come_back() {
     let node = private_node(&folder).await;
     let system = system().broker(node.url("/")).start().await;
     system.wait_broker().await;
+    queues_are_registered(&folder).await;
     let mut viewer = viewer(&system).await;
 
     let connected = |state: &Value| {
@@ -271,6 +279,106 @@ async fn a_service_that_is_killed_is_shown_silent_with_what_was_heard_last_and_c
     viewer
         .until(BACK_WITHIN, "the link works", |state| link(state, "gateway", "users")["state"] == "up")
         .await;
+    eventually(BACK_WITHIN, "its absence is one entry, which has ended", async || {
+        let path = "/console/timeline?service=gateway&kind=ejection&text=users";
+        let timeline = system.gateway.internal.get(path).await.expect(200).json();
+        match timeline["items"].as_array().expect("a list").as_slice() {
+            [item] if item["endedAt"].is_string() && item["durationMs"].is_u64() => Ok(()),
+            _ => Err(timeline.to_string()),
+        }
+    })
+    .await;
+    without_broker_finish(system).await;
+}
+
+async fn an_order_is_followed_from_its_commit_to_its_effect() {
+    let system = system().start().await;
+    let admin = &system.gateway.internal;
+    let order = json!({ "userId": "u1", "items": ["book"] });
+    let placed = system.api.post("/api/orders").json(&order).await.expect(201);
+    let (order, request) =
+        (placed.json()["id"].clone(), placed.header("x-request-id").expect("an id").to_owned());
+    let order = order.as_str().expect("a text").to_owned();
+
+    let followed = async |id: &str| {
+        let ledger = admin.get(&format!("/console/ledger?q={id}")).await.expect(200).json();
+        assert_eq!(ledger["silent"], json!([]), "{ledger}");
+        let events = ledger["events"].as_array().expect("a list");
+        let event = events.iter().find(|event| event["type"] == "order.created").ok_or("no event")?;
+        let steps: Vec<(String, String)> = event["steps"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|step| (step["service"].to_string(), step["step"].to_string()))
+            .map(|(service, step)| (service.replace('"', ""), step.replace('"', "")))
+            .collect();
+        let has = |service: &str, step: &str| steps.iter().any(|(s, t)| s == service && t == step);
+        let way =
+            [("orders", "committed"), ("orders", "confirmed"), ("users", "applied"), ("users", "acked")];
+        match way.iter().find(|(service, step)| !has(service, step)) {
+            None => Ok::<_, String>((event["id"].as_str().expect("an id").to_owned(), steps)),
+            Some(missing) => Err(format!("no {missing:?} in {steps:?}")),
+        }
+    };
+    let (event, steps) =
+        eventually(BACK_WITHIN, "its way is written down", async || followed(&order).await).await;
+    let place = |wanted: &str| steps.iter().position(|(_, step)| step == wanted);
+    assert!(place("committed") < place("applied") && place("applied") < place("acked"), "{steps:?}");
+    for id in [event.as_str(), &request] {
+        assert_eq!(followed(id).await, Ok((event.clone(), steps.clone())), "by {id}");
+    }
+
+    let nothing = admin.get("/console/ledger?q=no-such-thing").await.expect(200).json();
+    assert_eq!(nothing, json!({ "events": [], "silent": [] }));
+    for wrong in ["/console/ledger?q=", "/console/ledger?q=x&limit=0", "/console/timeline?limit=many"] {
+        problem(&admin.get(wrong).await, 400, "invalid query");
+    }
+    system.finish().await;
+}
+
+async fn a_stalled_actor_does_not_make_its_service_look_silent() {
+    let system = system().without_broker().env_of_all("DEMO_FAULTS", "true").start().await;
+    let mut viewer = viewer(&system).await;
+    let is_stalled = |state: &Value| {
+        let users = process(state, "users");
+        let actors = users["actors"].as_array().expect("a list");
+        let stalled = actors.iter().any(|actor| actor["name"] == "passwords" && actor["observed"].is_null());
+        stalled && users["state"] != "silent" && actors.iter().any(|actor| actor["observed"].is_object())
+    };
+
+    stall(&system.users, "passwords").await;
+    viewer.until(SEEN_WITHIN, "one actor says nothing, and the others do", is_stalled).await;
+
+    end_stall(&system.users, "passwords").await;
+    viewer.until(BACK_WITHIN, "it goes on", |state| !is_stalled(state)).await;
+    without_broker_finish(system).await;
+}
+
+async fn the_log_level_of_one_or_all_is_changed_while_they_run() {
+    let system = system().without_broker().start().await;
+    let admin = &system.gateway.internal;
+    let put = |body: Value| admin.call(Method::PUT, "/log-level").json(&body);
+    let before = admin.get("/log-level").await.expect(200).json();
+    assert!(["gateway", "users", "orders"].iter().all(|service| before[service].is_string()), "{before}");
+
+    let one = put(json!({ "level": "debug", "service": "orders" })).await.expect(200).json();
+    let mut expected = before.clone();
+    expected["orders"] = json!("debug");
+    assert_eq!(one, expected);
+    let all = put(json!({ "level": "warn" })).await.expect(200).json();
+    assert_eq!(all, json!({ "gateway": "warn", "users": "warn", "orders": "warn" }));
+
+    problem(&put(json!({ "level": "loud" })).await, 400, "invalid level");
+    problem(&put(json!({ "level": "loud", "service": "users" })).await, 400, "invalid level");
+    problem(&put(json!({ "level": "info", "service": "nobody" })).await, 400, "no such service");
+    assert_eq!(admin.get("/log-level").await.expect(200).json(), all);
+    let noted = admin.get("/console/timeline?kind=operator&service=gateway").await.expect(200).json();
+    assert_eq!(noted["items"].as_array().map(Vec::len), Some(1), "{noted}");
+
+    system.users.kill9();
+    problem(&put(json!({ "level": "info", "service": "users" })).await, 503, "service unavailable");
+    let rest = put(json!({ "level": "info" })).await.expect(200).json();
+    assert_eq!(rest, json!({ "gateway": "info", "users": null, "orders": "info" }));
     without_broker_finish(system).await;
 }
 
@@ -323,7 +431,9 @@ async fn ten_viewers_see_the_same_and_the_sixty_fifth_is_asked_to_come_again() {
     system.gateway.internal.get("/console/state").await.expect(200);
     drop(viewers);
 
-    let mut last = viewer(&system).await;
+    // The gateway notices their end when it writes to them.
+    let place = async || Viewer::watch(admin_port(&system)).await;
+    let mut last = eventually(BACK_WITHIN, "there is a place again", place).await;
     last.until(BACK_WITHIN, "the others have left", |state| watching(state) == Some(1)).await;
     // The gateway does not wait for those who watch.
     let stopped = Instant::now();
@@ -345,7 +455,7 @@ async fn nobody_is_asked_while_nobody_watches() {
     assert_eq!(asked().await, 0.0);
 
     let watching = viewer(&system).await;
-    warren::harness::eventually(BACK_WITHIN, "users is asked", async || match asked().await {
+    eventually(BACK_WITHIN, "users is asked", async || match asked().await {
         0.0..3.0 => Err("hardly ever"),
         _ => Ok(()),
     })
@@ -353,7 +463,7 @@ async fn nobody_is_asked_while_nobody_watches() {
     drop(watching);
 
     // The gateway notices a viewer's end when it writes to it.
-    warren::harness::eventually(BACK_WITHIN, "users is left alone", async || {
+    eventually(BACK_WITHIN, "users is left alone", async || {
         let before = asked().await;
         tokio::time::sleep(Duration::from_millis(1200)).await;
         let after = asked().await;
@@ -363,7 +473,7 @@ async fn nobody_is_asked_while_nobody_watches() {
     without_broker_finish(system).await;
 }
 
-fn with_token() -> warren::harness::Setup {
+fn with_token() -> Setup {
     system().without_broker().env(Service::Gateway, "ADMIN_TOKEN", TOKEN).env(
         Service::Gateway,
         "DEMO_FAULTS",
@@ -425,6 +535,8 @@ async fn without_broker_finish(system: System) {
 warren::stories! {
     on both brokers:
         whoever_watches_sees_the_broker_go_and_come_back;
+    on any broker:
+        an_order_is_followed_from_its_commit_to_its_effect;
     without a broker:
         who_has_no_token_sees_nothing_where_one_is_set,
         a_session_stands_for_the_token_until_it_is_ended,
@@ -435,6 +547,8 @@ warren::stories! {
         nothing_of_the_console_is_reachable_through_the_public_port,
         a_service_that_is_killed_is_shown_silent_with_what_was_heard_last_and_comes_back,
         a_service_that_hangs_is_shown_silent,
+        a_stalled_actor_does_not_make_its_service_look_silent,
+        the_log_level_of_one_or_all_is_changed_while_they_run,
         ten_viewers_see_the_same_and_the_sixty_fifth_is_asked_to_come_again,
         nobody_is_asked_while_nobody_watches;
 }

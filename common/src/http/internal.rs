@@ -1,15 +1,20 @@
 use std::time::Duration;
 
-use actix_web::{HttpResponse, http::StatusCode, web};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
 
-use super::{HttpMetrics, JsonBody, Probes, Problem, faults, history, report::ProcessReport};
+use super::{
+    Deadline, HttpMetrics, JsonBody, Probes, Problem, faults, history, report::ProcessReport,
+};
 use crate::{
     broker::LinkFaults,
     ledger::Ledger,
     supervision::{Fault, Supervisor},
     telemetry::metrics::{self, Metrics},
 };
+
+/// How long somebody waits for the actors who does not say.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a service shows of its insides: probes, metrics, actors, and what has happened. Not for strangers.
 #[derive(Clone)]
@@ -41,10 +46,12 @@ impl Internal {
                 let text = metrics.encode();
                 async move { HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(text) }
             }))
-            .service(web::resource("/actors").get(move || {
+            .service(web::resource("/actors").get(move |request: HttpRequest| {
                 let (supervisor, counts) = (supervisor.clone(), traffic.totals());
+                let longest = Deadline::of(&request).within(PATIENCE);
                 async move {
-                    HttpResponse::Ok().json(ProcessReport::of(service, &supervisor, counts, faults).await)
+                    let report = ProcessReport::of(service, &supervisor, counts, faults, longest).await;
+                    HttpResponse::Ok().json(report)
                 }
             }));
         history::timeline(routes, self.supervisor.timeline());

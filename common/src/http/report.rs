@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -24,8 +26,14 @@ pub struct ProcessReport {
 }
 
 impl ProcessReport {
-    /// Asks every actor, and adds what is known of the process.
-    pub async fn of(service: &'static str, supervisor: &Supervisor, counts: Totals, faults: bool) -> Self {
+    /// Asks every actor, for somebody who waits no longer than `longest`, and adds what is known of the process.
+    pub async fn of(
+        service: &'static str,
+        supervisor: &Supervisor,
+        counts: Totals,
+        faults: bool,
+        longest: Duration,
+    ) -> Self {
         let timeline = supervisor.timeline();
         Self {
             service,
@@ -33,7 +41,7 @@ impl ProcessReport {
             started_at: timeline.started(),
             keeper: std::env::var("WARREN_KEEPER").ok().filter(|keeper| !keeper.is_empty()),
             faults,
-            actors: supervisor.report().await,
+            actors: supervisor.report_within(longest).await,
             counts,
             last_incident: timeline.last(),
         }

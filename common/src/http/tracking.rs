@@ -87,9 +87,9 @@ where
         let deadline = Deadline::read(request.headers(), started);
         request.extensions_mut().insert(deadline);
         let method = request.method().clone();
-        let admitted = self.tracking.admit(&request);
         let (service, tracking) = (self.service.clone(), self.tracking.clone());
         Box::pin(origin.clone().scope(async move {
+            let admitted = tracking.admit(&request);
             let answer = AssertUnwindSafe(async move {
                 deadline.check()?;
                 match admitted {

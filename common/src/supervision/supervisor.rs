@@ -40,7 +40,7 @@ pub(super) struct Shared {
 struct Child {
     name: String,
     progress: Arc<Mutex<Progress>>,
-    observe: Box<dyn Fn() -> BoxFuture<'static, Option<Value>> + Send + Sync>,
+    observe: Box<dyn Fn(Duration) -> BoxFuture<'static, Option<Value>> + Send + Sync>,
     unanswered: Box<dyn Fn() -> u64 + Send + Sync>,
     faults: mpsc::Sender<Fault>,
     stop: watch::Sender<bool>,
@@ -106,6 +106,13 @@ impl Supervisor {
 
     /// Asks every actor for its state; returns them in the order in which they were started.
     pub async fn report(&self) -> Vec<ActorReport> {
+        self.report_within(OBSERVE_DEADLINE).await
+    }
+
+    /// As [`report`](Self::report), for somebody who waits no longer than `longest`: actors that do not answer in three
+    /// quarters of that are shown without their own states, so that the rest arrives in time.
+    pub async fn report_within(&self, longest: Duration) -> Vec<ActorReport> {
+        let deadline = OBSERVE_DEADLINE.min(longest * 3 / 4);
         let asked: Vec<_> = {
             let children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
             children
@@ -114,7 +121,8 @@ impl Supervisor {
                     let (name, progress) = (child.name.clone(), child.progress.clone());
                     // Without the question that is about to be asked.
                     let mailbox = (child.unanswered)();
-                    (child.observe)().map(move |observed| actor_report(name, &progress, mailbox, observed))
+                    (child.observe)(deadline)
+                        .map(move |observed| actor_report(name, &progress, mailbox, observed))
                 })
                 .collect()
         };
@@ -185,9 +193,9 @@ impl Supervisor {
         let child = Child {
             name: spec.name.clone(),
             progress: progress.clone(),
-            observe: Box::new(move || {
+            observe: Box::new(move |deadline| {
                 let handle = observed.clone();
-                async move { handle.ask(Observe, OBSERVE_DEADLINE).await.ok() }.boxed()
+                async move { handle.ask(Observe, deadline).await.ok() }.boxed()
             }),
             unanswered: Box::new(move || counted.unanswered()),
             faults,

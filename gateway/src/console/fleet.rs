@@ -89,7 +89,7 @@ impl Fleet {
             Ok(request) => request,
             Err(error) => return Heard::Silent(error.to_string()),
         };
-        match self.client.send(request, &Origin::fresh(), deadline).await {
+        match self.client.send(request, &Origin::unrecorded(), deadline).await {
             Err(error) => Heard::Silent(error.to_string()),
             Ok(answer) => {
                 let said = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);

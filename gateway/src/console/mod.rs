@@ -2,7 +2,9 @@
 //!
 //! Read who gets in ([`access`]), whom it asks ([`fleet`]), how many states become one picture ([`board`]) that everybody who
 //! watches gets the same bytes of ([`feed`], [`audience`]), how what the services have written down is put together
-//! ([`timeline`], [`ledger`]), what can be done about events that nobody could handle ([`dead_letters`]) and to break something on purpose ([`experiment`]), and then the endpoints ([`routes`]) and the files of the page ([`page`]).
+//! ([`timeline`], [`ledger`]) and what they log is chosen ([`log_level`]), what can be done about events that nobody could
+//! handle ([`dead_letters`]) and to break something on purpose ([`experiment`]), and then the endpoints ([`routes`]) and the
+//! files of the page ([`page`]).
 //!
 //! - *Owns*: nothing but sessions and what was heard last; every fact is asked of the service that has it.
 //! - *Receives*: requests on the admin port, and nothing from the public one.
@@ -19,6 +21,8 @@ pub mod feed;
 
 pub mod ledger;
 pub mod timeline;
+
+pub mod log_level;
 
 pub mod dead_letters;
 

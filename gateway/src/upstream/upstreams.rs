@@ -28,8 +28,8 @@ impl Upstreams {
     /// None yet; counts in `registry`, and writes into `timeline` when an endpoint fails and is back.
     pub fn new(registry: &mut Registry, timeline: Timeline) -> Self {
         let metrics = Metrics::register(registry);
-        let upstreams =
-            Self(Arc::new(Shared { all: ArcSwap::default(), metrics, timeline, changed: Notify::new() }));
+        let shared = Shared { all: ArcSwap::default(), metrics, timeline, changed: Notify::new() };
+        let upstreams = Self(Arc::new(shared));
         register_breakers(&upstreams, registry);
         upstreams
     }

@@ -55,7 +55,7 @@ impl Round {
         let asked = self.fleet.get_all("/actors", DEADLINE);
         // What the public port has answered is counted by its workers, and added below.
         let none = Totals { requests: 0, failures: 0 };
-        let own = ProcessReport::of("gateway", &self.own.supervisor, none, self.own.faults);
+        let own = ProcessReport::of("gateway", &self.own.supervisor, none, self.own.faults, DEADLINE);
         let (heard, own) = join(asked, own).await;
         let (now, at) = (Instant::now(), Timestamp::now());
 

@@ -8,6 +8,9 @@ mod events;
 mod ledger;
 mod timeline;
 
+mod log_levels;
+mod set_log_level;
+
 pub mod dead_letters;
 pub mod experiments;
 
@@ -19,7 +22,10 @@ mod files;
 use std::sync::Arc;
 
 use actix_web::web::{self, ServiceConfig};
-use common::{http::readable, timeline::Timeline};
+use common::{
+    http::{Problem, StatusCode, readable},
+    timeline::Timeline,
+};
 
 use super::{Access, Audience, Feed, Fleet, access::SESSION_PATH};
 use crate::upstream::Upstreams;
@@ -66,16 +72,17 @@ impl Console {
             .service(web::resource("/console/events").get(events::events))
             .service(readable("/console/timeline", timeline::timeline))
             .service(readable("/console/ledger", ledger::ledger))
+            .service(readable("/log-level", log_levels::log_levels).put(set_log_level::set_log_level))
             .service(readable("/", files::file))
             .service(readable("/console/{file}", files::file));
     }
 }
 
 /// Refuses a number that is not among those that are taken.
-fn limited(limit: Option<usize>, default: usize, most: usize) -> Result<usize, common::http::Problem> {
+fn limited(limit: Option<usize>, default: usize, most: usize) -> Result<usize, Problem> {
     match limit.unwrap_or(default) {
         taken if (1..=most).contains(&taken) => Ok(taken),
-        other => Err(common::http::Problem::new(common::http::StatusCode::BAD_REQUEST, "invalid query")
+        other => Err(Problem::new(StatusCode::BAD_REQUEST, "invalid query")
             .detail(format!("limit must be a number from 1 to {most}, not {other}"))),
     }
 }
