@@ -3,9 +3,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
 
-use super::{
-    Deadline, HttpMetrics, JsonBody, Probes, Problem, faults, history, report::ProcessReport,
-};
+use super::{Deadline, HttpMetrics, JsonBody, Probes, Problem, faults, history, report::ProcessReport};
 use crate::{
     broker::LinkFaults,
     ledger::Ledger,

@@ -32,9 +32,9 @@ pub async fn follow(fleet: &Fleet, id: &str, limit: usize) -> MergedLedger {
     let mut lists = first;
     let found: BTreeSet<String> =
         lists.iter().flatten().filter_map(|event| event["id"].as_str().map(str::to_owned)).collect();
-    let found: Vec<String> = found.iter().map(|id| format!("about={}", query_value(id))).collect();
+    let found: Vec<String> = found.iter().map(|id| format!("event={}", query_value(id))).collect();
     for ids in found.chunks(AT_ONCE) {
-        let path = format!("/ledger?{}&limit={}", ids.join("&"), ids.len());
+        let path = format!("/ledger?{}", ids.join("&"));
         let (more, still) = fleet.lists(&path, "events", DEADLINE).await;
         lists.extend(more);
         silent.extend(still);

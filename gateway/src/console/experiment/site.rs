@@ -53,7 +53,7 @@ impl Site {
             .header("idempotency-key", format!("\"{key}\""))
             .body(body.clone())
             .map_err(|_| PostError::NotSent)?;
-        let fresh = Origin::fresh();
+        let fresh = Origin::unrecorded();
         let origin =
             Origin { request_id: RequestId::accept(request_id).unwrap_or(fresh.request_id.clone()), ..fresh };
         let answer = self.client.send(request, &origin, deadline).await;
@@ -104,7 +104,7 @@ impl Site {
             }
         }
         let url = format!("{}/health/ready", self.entry);
-        let answer = self.client.get(&url, &Origin::fresh(), LOOK_DEADLINE).await;
+        let answer = self.client.get(&url, &Origin::unrecorded(), LOOK_DEADLINE).await;
         let said = answer.ok().and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok());
         said.is_some_and(|said| said["status"] == "ready")
     }
