@@ -206,19 +206,20 @@ impl Course {
         }
     }
 
-    /// The user's count of orders, once it has been `expected` for a while, or could have been long ago.
+    /// The user's count of orders, once it has been `expected`, or more, for a while, or could have been long ago.
     async fn count(&self, expected: u64) -> Option<u64> {
         let begun = Instant::now();
-        let mut right_since = None;
+        let mut there_since = None;
         loop {
             let counted = again(async || self.site.counted(&self.user).await).await;
-            if counted == Some(expected) {
-                let since = *right_since.get_or_insert_with(Instant::now);
+            // What is too much does not become less.
+            if counted.is_some_and(|counted| counted >= expected) {
+                let since = *there_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= STILL {
                     return counted;
                 }
             } else {
-                right_since = None;
+                there_since = None;
             }
             if begun.elapsed() >= COUNT_DEADLINE {
                 return counted;
