@@ -30,6 +30,8 @@ pub mod fault_proxy;
 
 pub mod up;
 
+pub mod top;
+
 pub mod dead_letters;
 
 pub mod bench;
