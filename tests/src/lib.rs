@@ -7,6 +7,8 @@ pub mod service;
 
 pub mod parent;
 
+mod last_end;
+
 pub mod ports;
 
 pub mod http;
