@@ -46,6 +46,7 @@ ENTRYPOINT ["orders"]
 
 FROM runtime AS gateway
 COPY --from=build /src/target/dist/gateway /usr/local/bin/gateway
-EXPOSE 8080
+EXPOSE 8080 8081
+VOLUME /data
 HEALTHCHECK --interval=5s --timeout=3s --start-period=5s CMD ["gateway", "--health"]
 ENTRYPOINT ["gateway"]

@@ -25,8 +25,9 @@ use crate::{
     broker::{Consumer, Delivery, Disposition},
     http::is_no_object,
     ledger::{Ledger, StepKind},
-    store::{Command, RepositoryError, RepositoryHandle},
+    store::{Command, InboxMetrics, RepositoryError, RepositoryHandle},
     supervision::{AskError, Handle, Life, Observe},
+    telemetry::metrics::Counter,
 };
 
 /// How long one delivery may take before it is tried again.
@@ -76,12 +77,19 @@ pub struct EventConsumer<H> {
     counts: Arc<Counts>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
-    applied: AtomicU64,
-    seen_before: AtomicU64,
-    not_yet: AtomicU64,
-    refused: AtomicU64,
+    applied: Count,
+    seen_before: Count,
+    not_yet: Count,
+    refused: Count,
+}
+
+/// Counts in this generation, and in all of the process.
+#[derive(Debug)]
+struct Count {
+    here: AtomicU64,
+    total: Counter,
 }
 
 /// What the consumer shows of itself.
@@ -97,12 +105,28 @@ struct EventConsumerState {
 
 impl<H: EventHandler> EventConsumer<H> {
     /// Builds a generation that has counted nothing.
-    pub fn new(handler: H, repository: RepositoryHandle, ledger: Ledger, life: Life) -> Self {
-        Self { handler, repository, ledger, life, counts: Arc::default() }
+    pub fn new(
+        handler: H,
+        repository: RepositoryHandle,
+        metrics: &InboxMetrics,
+        ledger: Ledger,
+        life: Life,
+    ) -> Self {
+        Self { handler, repository, ledger, life, counts: Arc::new(Counts::of(H::QUEUE, metrics)) }
     }
 }
 
 impl Counts {
+    fn of(queue: &'static str, metrics: &InboxMetrics) -> Self {
+        let count = |outcome| Count { here: AtomicU64::new(0), total: metrics.of(queue, outcome) };
+        Self {
+            applied: count("applied"),
+            seen_before: count("seen_before"),
+            not_yet: count("not_yet"),
+            refused: count("refused"),
+        }
+    }
+
     fn count(&self, handled: &Handled) {
         let counter = match handled {
             Handled::Judged(Verdict::Applied) => &self.applied,
@@ -110,7 +134,8 @@ impl Counts {
             Handled::Judged(Verdict::NotYet(_)) | Handled::Unavailable(_) => &self.not_yet,
             Handled::Refused(_) => &self.refused,
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        counter.here.fetch_add(1, Ordering::Relaxed);
+        counter.total.inc();
     }
 }
 
@@ -198,10 +223,10 @@ impl<H: EventHandler> Handler<Observe> for EventConsumer<H> {
     fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
         Observe::answer::<Self>(&EventConsumerState {
             queue: H::QUEUE,
-            applied: self.counts.applied.load(Ordering::Relaxed),
-            seen_before: self.counts.seen_before.load(Ordering::Relaxed),
-            not_yet: self.counts.not_yet.load(Ordering::Relaxed),
-            refused: self.counts.refused.load(Ordering::Relaxed),
+            applied: self.counts.applied.here.load(Ordering::Relaxed),
+            seen_before: self.counts.seen_before.here.load(Ordering::Relaxed),
+            not_yet: self.counts.not_yet.here.load(Ordering::Relaxed),
+            refused: self.counts.refused.here.load(Ordering::Relaxed),
         })
     }
 }

@@ -24,11 +24,14 @@ use crate::{
     },
     ledger::{Ledger, LedgerConfig},
     relay::{OutboxRelay, RelayMetrics, Wake},
-    store::{PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreKind, StoreMetrics},
+    store::{
+        InboxMetrics, PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreKind,
+        StoreMetrics,
+    },
     supervision::{ESCALATED, Handle, Spec, Supervisor},
     telemetry::{
         self,
-        metrics::{Metrics, Registry},
+        metrics::{self, Metrics, Registry},
     },
     timeline::Timeline,
 };
@@ -138,6 +141,7 @@ pub struct Foundation {
     broker_thread: Arbiter,
     relay: Arc<OnceLock<Handle<OutboxRelay>>>,
     subscriptions: Vec<Subscription>,
+    inbox_metrics: InboxMetrics,
     /// Where the service's own metrics are registered.
     pub registry: Registry,
     /// Keeps the service's own actors alive.
@@ -149,7 +153,7 @@ pub struct Foundation {
 
 impl Foundation {
     fn lay(name: &'static str, config: ServiceConfig) -> Self {
-        let mut registry = Registry::default();
+        let mut registry = metrics::registry(name);
         let folder = match config.store.kind {
             StoreKind::Redb => Some(config.store.folder.as_path()),
             StoreKind::Memory => None,
@@ -166,17 +170,23 @@ impl Foundation {
         let (woken, noted) = (relay.clone(), ledger.clone());
         let spec = Spec::new("repository");
         let repository = supervisor.supervise(&store_thread.handle(), spec, move |life| {
-            let (relay, ledger) = (woken.clone(), noted.clone());
+            let (relay, ledger, generation) = (woken.clone(), noted.clone(), life.generation());
             let on_events = move |events| {
-                ledger.committed(events);
+                ledger.committed(events, generation);
                 if let Some(relay) = relay.get() {
                     relay.notify(Wake);
                 }
             };
-            Ok(Repository::open(name, &store, metrics.clone(), shortage.clone(), on_events, life)?)
+            let shortage = shortage.clone();
+            let repository = Repository::open(name, &store, metrics.clone(), shortage, on_events, life)?;
+            if generation == 1 {
+                // What a former process committed, it may have had no time to note. Whether a row can be read is the
+                // relay's business.
+                noted.found(repository.pending_events(LEFT_EVENTS).unwrap_or_default());
+            }
+            Ok(repository)
         });
         let repository = RepositoryHandle::new(repository, REPOSITORY_DEADLINE);
-        actix::spawn(note_what_was_left(repository.clone(), ledger.clone()));
 
         let (stored, kept) = (repository.clone(), supervisor.clone());
         let probes = Probes::new()
@@ -188,7 +198,7 @@ impl Foundation {
                 false => Condition::Ready,
                 true => Condition::Unready("an actor failed too often".to_owned()),
             });
-        let subscriptions = Vec::new();
+        let (subscriptions, inbox_metrics) = (Vec::new(), InboxMetrics::register(name, &mut registry));
         Self {
             name,
             config,
@@ -197,6 +207,7 @@ impl Foundation {
             broker_thread,
             relay,
             subscriptions,
+            inbox_metrics,
             registry,
             supervisor,
             ledger,
@@ -217,9 +228,10 @@ impl Foundation {
     /// Subscribes to the events that `handler` takes.
     pub fn consume<H: EventHandler>(&mut self, handler: H) {
         let (repository, ledger) = (self.repository.clone(), self.ledger.clone());
+        let metrics = self.inbox_metrics.clone();
         let spec = Spec::new(format!("consumer:{}", H::QUEUE));
         let consumer = self.supervisor.supervise(&self.store_thread.handle(), spec, move |life| {
-            Ok(EventConsumer::new(handler.clone(), repository.clone(), ledger.clone(), life))
+            Ok(EventConsumer::new(handler.clone(), repository.clone(), &metrics, ledger.clone(), life))
         });
         self.subscriptions.push(Subscription {
             queue: H::QUEUE,
@@ -331,14 +343,6 @@ async fn stop(
     }
     flush(repository, broker).await;
     supervisor.stop().await;
-}
-
-/// Notes the events that a former process left in the outbox, which it may have had no time to note.
-async fn note_what_was_left(repository: RepositoryHandle, ledger: Ledger) {
-    let left = PendingEvents { after: 0, limit: LEFT_EVENTS };
-    if let Ok(rows) = repository.read(left).await {
-        ledger.found(rows.into_iter().map(|row| row.envelope).collect());
-    }
 }
 
 /// Waits until no event is left in the outbox, as far as the broker is there to take them.

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use common::{
     http::{Condition, Drain, HttpMetrics, Internal, Probes, Server, signals},
     supervision::{ESCALATED, Spec, Supervisor},
-    telemetry::metrics::{Metrics, Registry},
+    telemetry::metrics::{self, Metrics},
     timeline::Timeline,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -74,7 +74,7 @@ impl Gateway {
                 "event=auth_open meaning=\"whoever has no token may do everything; AUTH=required changes that\""
             );
         }
-        let mut registry = Registry::default();
+        let mut registry = metrics::registry("gateway");
         let supervisor =
             Supervisor::new("gateway", Timeline::open("gateway", data.as_deref()), &mut registry);
         let upstreams = Upstreams::new(&mut registry);

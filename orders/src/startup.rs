@@ -12,7 +12,7 @@ use common::{
 
 use crate::{
     consumers::OnUserCreated,
-    customers::{Customers, CustomersConfig},
+    customers::{Customers, CustomersConfig, CustomersMetrics},
     routes::{self, App},
 };
 
@@ -27,9 +27,11 @@ pub(crate) fn build(config: CustomersConfig, mut foundation: Foundation) -> Resu
     let store = foundation.config().store.clone();
     foundation.consume(OnUserCreated { retention: store.inbox_retention });
 
-    let customers = foundation
-        .supervisor
-        .supervise(&Arbiter::current(), Spec::new("customers"), move |_| Ok(Customers::new(config.clone())));
+    let (metrics, timeline) =
+        (CustomersMetrics::register(&mut foundation.registry), foundation.supervisor.timeline().clone());
+    let customers = foundation.supervisor.supervise(&Arbiter::current(), Spec::new("customers"), move |_| {
+        Ok(Customers::new(config.clone(), metrics.clone(), timeline.clone()))
+    });
     let app = web::Data::new(App {
         repository: foundation.repository.clone(),
         writes: KeyedWrites::new(foundation.repository.clone(), store.idempotency_retention),

@@ -20,6 +20,7 @@ mod deadlines;
 mod idempotency;
 mod internal;
 mod logins;
+mod metrics;
 mod ownership;
 mod traces;
 
@@ -27,6 +28,9 @@ mod bad_events;
 mod dead_letters_command;
 mod plain_messages;
 mod thrice_and_shuffled;
+
+mod event_ledger;
+mod timeline;
 
 mod broker_cut_off;
 mod broker_killed;
@@ -65,12 +69,15 @@ fn main() -> ExitCode {
         idempotency,
         internal,
         logins,
+        metrics,
         ownership,
         traces,
         bad_events,
         dead_letters_command,
         plain_messages,
         thrice_and_shuffled,
+        event_ledger,
+        timeline,
         broker_cut_off,
         broker_killed,
         broker_silent,

@@ -38,6 +38,7 @@ impl BrokerActor {
         history: History,
         life: Life,
     ) -> Self {
+        metrics.expect(&subscriptions);
         Self { config, subscriptions, metrics, history, life, link: None }
     }
 

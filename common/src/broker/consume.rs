@@ -74,6 +74,9 @@ pub enum Disposition {
 }
 
 impl Disposition {
+    /// What [`Disposition::label`] may say, and `held`, which a delivery is before it is later.
+    pub(super) const LABELS: [&str; 5] = ["done", "retry", "dead", "later", "held"];
+
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::Done => "done",

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::{Either, select};
@@ -158,7 +158,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.metrics.connected.set(0);
-        self.metrics.blocked.set(0);
+        self.metrics.blocked.set(false, Instant::now());
         self.publisher.close("the link ended");
     }
 }
@@ -221,7 +221,7 @@ async fn watch_both(
     let incident = Mutex::new(None::<OpenIncident>);
     let tell = |open| *incident.lock().unwrap_or_else(PoisonError::into_inner) = open;
     let on_blocked = |reason: Option<String>| {
-        metrics.blocked.set(i64::from(reason.is_some()));
+        metrics.blocked.set(reason.is_some(), Instant::now());
         let since = Timestamp::now();
         match &reason {
             Some(reason) => {

@@ -28,7 +28,10 @@ pub enum PublishOutcome {
 }
 
 impl PublishOutcome {
-    pub(super) fn label(&self) -> &'static str {
+    /// What [`PublishOutcome::label`] may say.
+    pub(crate) const LABELS: [&str; 5] = ["confirmed", "unroutable", "refused", "unknown", "not_sent"];
+
+    pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",
             Self::Unroutable => "unroutable",

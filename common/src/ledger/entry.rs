@@ -1,4 +1,4 @@
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -53,11 +53,11 @@ pub(super) struct Entry {
     pub(super) at: Timestamp,
     pub(super) pid: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) actor: Option<String>,
+    pub(super) actor: Option<Cow<'static, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) generation: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) queue: Option<String>,
+    pub(super) queue: Option<Cow<'static, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) attempt: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,7 +104,7 @@ impl Entry {
 
     /// A step of the broker actor.
     pub(super) fn of_link(step: StepKind, event: EventId, at: Timestamp, generation: u64) -> Self {
-        let actor = Some("broker".to_owned());
+        let actor = Some(Cow::Borrowed("broker"));
         Self { actor, generation: Some(generation), ..Self::of_event(step, event, at) }
     }
 
@@ -119,11 +119,11 @@ impl Entry {
             accepted_at: origin.accepted_at,
         };
         let entry = Self::of_event(StepKind::Committed, id, at);
-        Self { actor: Some("repository".to_owned()), origin: Some(Box::new(beginning)), ..entry }
+        Self { actor: Some(Cow::Borrowed("repository")), origin: Some(Box::new(beginning)), ..entry }
     }
 
-    pub(super) fn from_queue(self, delivery: &Delivery) -> Self {
-        Self { queue: Some(delivery.queue.to_owned()), attempt: Some(delivery.attempt), ..self }
+    pub(super) fn in_queue(self, delivery: &Delivery) -> Self {
+        Self { queue: Some(Cow::Borrowed(delivery.queue)), attempt: Some(delivery.attempt), ..self }
     }
 }
 

@@ -86,7 +86,10 @@ pub struct RelayMetrics {
 impl RelayMetrics {
     /// Registers `<service>_relay_events_total` by outcome.
     pub fn register(service: &str, registry: &mut Registry) -> Self {
-        let outcomes = Family::default();
+        let outcomes: Family<[(&str, &str); 1], Counter> = Family::default();
+        for outcome in PublishOutcome::LABELS {
+            drop(outcomes.get_or_create(&[("outcome", outcome)]));
+        }
         let name = format!("{service}_relay_events");
         registry.register(name, "Events handed to the broker, by outcome", outcomes.clone());
         Self { outcomes }
@@ -237,13 +240,7 @@ impl OutboxRelay {
         let mut outcomes = outcomes.into_iter();
         for &number in numbers {
             let outcome = outcomes.next();
-            let name = match &outcome {
-                Some(PublishOutcome::Confirmed) => "confirmed",
-                Some(PublishOutcome::Unroutable) => "unroutable",
-                Some(PublishOutcome::Refused) => "refused",
-                Some(PublishOutcome::NotSent(_)) => "not_sent",
-                Some(PublishOutcome::Unknown(_)) | None => "unknown",
-            };
+            let name = outcome.as_ref().map_or("unknown", PublishOutcome::label);
             self.metrics.outcomes.get_or_create(&[("outcome", name)]).inc();
             if outcome == Some(PublishOutcome::Confirmed) {
                 self.sent += 1;

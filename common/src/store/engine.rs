@@ -6,7 +6,7 @@ use std::{
     fs,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -39,13 +39,37 @@ pub(super) struct Engine {
     last: Arc<AtomicU64>,
 }
 
-/// Counts the events that wait for the broker. Clones share the count, and keep no file open.
+/// Counts the events that wait for the broker, and knows since when the oldest does. Clones share it, and keep no file
+/// open.
 #[derive(Clone)]
-pub(super) struct Pending(Arc<AtomicU64>);
+pub(super) struct Pending(Arc<Waiting>);
+
+struct Waiting {
+    count: AtomicU64,
+    /// In milliseconds since 1970; meaningless where none waits.
+    oldest: AtomicI64,
+}
 
 impl Pending {
+    fn new(count: u64, oldest: Option<Timestamp>) -> Self {
+        let oldest = AtomicI64::new(oldest.unwrap_or_else(Timestamp::now).as_millisecond());
+        Self(Arc::new(Waiting { count: AtomicU64::new(count), oldest }))
+    }
+
     pub(super) fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.count.load(Ordering::Relaxed)
+    }
+
+    fn oldest(&self) -> Option<Timestamp> {
+        let oldest = self.0.oldest.load(Ordering::Relaxed);
+        (self.count() > 0).then(|| Timestamp::from_millisecond(oldest).unwrap_or_default())
+    }
+
+    fn set(&self, count: u64, oldest: Option<Timestamp>) {
+        if let Some(oldest) = oldest {
+            self.0.oldest.store(oldest.as_millisecond(), Ordering::Relaxed);
+        }
+        self.0.count.store(count, Ordering::Relaxed);
     }
 }
 
@@ -66,7 +90,10 @@ impl Engine {
             }
         };
         let transaction = database.begin_write().map_err(io)?;
-        let pending = transaction.open_table(OUTBOX).map_err(io)?.len().map_err(io)?;
+        let (pending, oldest) = {
+            let outbox = transaction.open_table(OUTBOX).map_err(io)?;
+            (outbox.len().map_err(io)?, oldest(&outbox)?)
+        };
         let last = {
             let table = transaction.open_table(OUTBOX_LAST).map_err(io)?;
             match table.get(()).map_err(io)? {
@@ -79,7 +106,7 @@ impl Engine {
         transaction.commit().map_err(io)?;
         Ok(Self {
             database: Arc::new(database),
-            pending: Pending(Arc::new(AtomicU64::new(pending))),
+            pending: Pending::new(pending, oldest),
             last: Arc::new(AtomicU64::new(last)),
         })
     }
@@ -87,6 +114,11 @@ impl Engine {
     /// Events that wait for the broker.
     pub(super) fn pending(&self) -> u64 {
         self.pending.count()
+    }
+
+    /// Since when the oldest event has waited for the broker.
+    pub(super) fn oldest_event(&self) -> Option<Timestamp> {
+        self.pending.oldest()
     }
 
     pub(super) fn pending_events(&self) -> Pending {
@@ -117,17 +149,23 @@ impl Engine {
             last,
             writes: 0,
             enqueued: Vec::new(),
+            oldest_left: pending == 0,
         };
         work(&mut running)?;
         let (writes, pending_after, last_after) = (running.writes, running.pending, running.last);
+        let another_is_oldest = running.oldest_left && pending_after > 0;
         let enqueued = std::mem::take(&mut running.enqueued);
         drop(running);
         if writes > 0 {
             if last_after != last {
                 transaction.open_table(OUTBOX_LAST).map_err(io)?.insert((), last_after).map_err(io)?;
             }
+            let oldest = match another_is_oldest {
+                true => oldest(&transaction.open_table(OUTBOX).map_err(io)?)?,
+                false => None,
+            };
             transaction.commit().map_err(io)?;
-            self.pending.0.store(pending_after, Ordering::Relaxed);
+            self.pending.set(pending_after, oldest);
             self.last.store(last_after, Ordering::Relaxed);
         }
         Ok(enqueued)
@@ -144,6 +182,8 @@ pub struct Transaction<'a> {
     last: u64,
     writes: u64,
     enqueued: Vec<Envelope>,
+    /// The event that had waited the longest is gone, or there was none.
+    oldest_left: bool,
 }
 
 impl<'a> Transaction<'a> {
@@ -196,6 +236,7 @@ impl<'a> Transaction<'a> {
         for number in numbers {
             if outbox.remove(number).map_err(io)?.is_some() {
                 self.pending = self.pending.saturating_sub(1);
+                self.oldest_left = true;
             }
         }
         Ok(())
@@ -301,6 +342,15 @@ impl Tables for Snapshot {
         let nothing = Page { items: Vec::new(), more: false };
         self.table(table)?.map_or(Ok(nothing), |rows| page(&rows, prefix, after, limit))
     }
+}
+
+/// When the first row of the outbox was committed, at the price of one look-up however many follow it. A row that cannot
+/// be read is as good as none here: whoever is to publish it says so.
+fn oldest(outbox: &impl ReadableTable<u64, &'static [u8]>) -> Result<Option<Timestamp>, StoreError> {
+    let first = outbox.first().map_err(io)?;
+    Ok(first.and_then(|(number, bytes)| {
+        decode("outbox", &number.value().to_string(), bytes.value()).ok().map(|row: Envelope| row.time)
+    }))
 }
 
 fn get(

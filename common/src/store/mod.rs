@@ -20,6 +20,7 @@ mod error;
 mod expiring;
 mod idempotency;
 mod inbox;
+mod metrics;
 mod outbox;
 mod repository;
 mod shortage;
@@ -31,8 +32,9 @@ pub use config::{StoreConfig, StoreKind};
 pub use engine::{Snapshot, Transaction};
 pub use error::StoreError;
 pub use idempotency::{Fingerprint, IdempotencyKey, IdempotentWrite, Once, Recall, Recalled};
+pub use metrics::{InboxMetrics, StoreMetrics};
 pub use outbox::{MarkSent, OutboxDepth, OutboxDepthAnswer, OutboxRow, PendingEvents};
-pub use repository::{Read, Repository, RepositoryError, RepositoryHandle, StoreMetrics, Write};
+pub use repository::{Read, Repository, RepositoryError, RepositoryHandle, Write};
 pub use shortage::Shortage;
 pub use table::{Page, Table, Tables};
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::{
-    Command, Importance, Query, Shortage, StoreConfig, StoreError, Transaction,
+    Command, Importance, Query, Shortage, StoreConfig, StoreError, StoreMetrics, Transaction,
     engine::Engine,
     idempotency::IDEMPOTENCY,
     inbox::INBOX,
@@ -24,7 +24,6 @@ use super::{
 use crate::{
     event::Envelope,
     supervision::{AskError, Handle, Life, Observe},
-    telemetry::metrics::{Gauge, Histogram, Registry},
 };
 
 /// How often it is looked for expired records.
@@ -54,32 +53,6 @@ struct Totals {
     commands: AtomicU64,
 }
 
-/// What the repository counts; registered once a process, handed to every generation.
-#[derive(Clone)]
-pub struct StoreMetrics {
-    pending: Gauge,
-    commit_seconds: Histogram,
-    batch: Histogram,
-}
-
-impl StoreMetrics {
-    /// Registers `<service>_outbox_pending`, `<service>_store_commit_seconds` and `<service>_store_batch_commands`.
-    pub fn register(service: &str, registry: &mut Registry) -> Self {
-        let seconds = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
-        let commands = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
-        let metrics = Self {
-            pending: Gauge::default(),
-            commit_seconds: Histogram::new(seconds),
-            batch: Histogram::new(commands),
-        };
-        let Self { pending, commit_seconds, batch } = metrics.clone();
-        registry.register(format!("{service}_outbox_pending"), "Events that wait for the broker", pending);
-        registry.register(format!("{service}_store_commit_seconds"), "Time of a commit", commit_seconds);
-        registry.register(format!("{service}_store_batch_commands"), "Commands in a commit", batch);
-        metrics
-    }
-}
-
 impl Repository {
     /// Opens the store. `on_events` is called with the events that a commit left, on the writer's thread.
     ///
@@ -94,16 +67,15 @@ impl Repository {
         life: Life,
     ) -> Result<Self, StoreError> {
         let engine = Engine::open(config, service).inspect_err(|error| end(&life, error))?;
-        metrics.pending.set(as_gauge(engine.pending()));
+        metrics.waiting(engine.pending(), engine.oldest_event());
         let totals = Arc::new(Totals::default());
         let (fail, failed) = oneshot::channel();
         let (counted, observed) = (totals.clone(), engine.clone());
         let committed = move |commit: Committed| {
             counted.commits.fetch_add(1, Ordering::Relaxed);
             counted.commands.fetch_add(commit.commands as u64, Ordering::Relaxed);
-            metrics.pending.set(as_gauge(observed.pending()));
-            metrics.commit_seconds.observe(commit.took.as_secs_f64());
-            metrics.batch.observe(commit.commands as f64);
+            metrics.waiting(observed.pending(), observed.oldest_event());
+            metrics.committed(commit.commands, commit.took.as_secs_f64());
             if !commit.events.is_empty() {
                 on_events(commit.events);
             }
@@ -118,6 +90,15 @@ impl Repository {
         };
         let writer = Writer::start(config, engine.clone(), shortage, committed, failure)?;
         Ok(Self { engine, writer, totals, life, failed: Some(failed), kind: config.kind })
+    }
+
+    /// Returns the first events that wait for the broker.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn pending_events(&self, limit: usize) -> Result<Vec<Envelope>, StoreError> {
+        let rows = self.engine.snapshot()?.events_after(0, limit)?;
+        Ok(rows.into_iter().map(|(_, envelope)| envelope).collect())
     }
 
     /// Removes what has expired, and looks again: soon where there was more, else after a while.
@@ -327,8 +308,4 @@ fn end(life: &Life, error: &StoreError) {
         StoreError::NoRoom(_) => life.lost(error.to_string()),
         _ => life.failed(error.to_string()),
     }
-}
-
-fn as_gauge(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -257,6 +257,34 @@ async fn requests_are_refused_while_too_many_events_wait_and_upkeep_goes_on() {
     assert_eq!(writer.submit(Make("d")).await, Ok(Ok(thing("d"))));
 }
 
+#[test]
+fn the_oldest_waiting_event_is_known_whatever_goes_and_after_a_start() {
+    let folder = Folder::new();
+    let at = |second| Timestamp::from_second(second).expect("a time");
+    let engine = Engine::open(&config(&folder), "test").expect("the store opens");
+    let commit = |engine: &Engine, second, numbers: &[u64], made: &[&'static str]| {
+        let work = |transaction: &mut Transaction<'_>| {
+            MarkSent { numbers: numbers.to_vec() }.execute(transaction)?;
+            made.iter().try_for_each(|id| Make(id).execute(transaction).map(drop))
+        };
+        engine.transact(at(second), work).expect("the store writes");
+        engine.oldest_event()
+    };
+
+    assert_eq!(engine.oldest_event(), None);
+    assert_eq!(commit(&engine, 10, &[], &["a", "b"]), Some(at(10)));
+    assert_eq!(commit(&engine, 20, &[], &["c"]), Some(at(10)), "the oldest is still there");
+    assert_eq!(commit(&engine, 30, &[2], &[]), Some(at(10)), "a younger one went first");
+    drop(engine);
+
+    let engine = Engine::open(&config(&folder), "test").expect("the store opens");
+    assert_eq!(engine.oldest_event(), Some(at(10)), "it was there before");
+    assert_eq!(commit(&engine, 40, &[1], &["d"]), Some(at(20)));
+    assert_eq!(commit(&engine, 50, &[3, 4], &[]), None);
+    assert_eq!(commit(&engine, 60, &[], &["e"]), Some(at(60)));
+    assert_eq!(commit(&engine, 70, &[5], &["f"]), Some(at(70)), "one goes and one comes");
+}
+
 #[actix::test]
 async fn requests_are_refused_while_the_disk_is_nearly_full_and_reads_and_upkeep_go_on() {
     let folder = Folder::new();

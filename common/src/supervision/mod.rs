@@ -14,6 +14,7 @@ mod exit;
 mod guardian;
 mod handle;
 mod life;
+mod metrics;
 mod observe;
 mod supervisor;
 mod window;

@@ -35,6 +35,19 @@ pub enum ActorStatus {
     Stopped,
 }
 
+impl ActorStatus {
+    pub(super) const ALL: [Self; 4] = [Self::Starting, Self::Running, Self::Restarting, Self::Stopped];
+
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// One actor, as `/actors` shows it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     ActorReport, ActorStatus, Exit, Fault, Handle, Life, Observe, Spec,
     guardian::{Guardian, Progress},
+    metrics::{self, Known},
 };
 use crate::{
     telemetry::metrics::{Counter, Family, Registry},
@@ -47,16 +48,29 @@ struct Child {
 }
 
 impl Supervisor {
-    /// Supervises nothing yet; counts restarts in `registry`, and tells them in `timeline`.
+    /// Supervises nothing yet; counts restarts, and shows states, in `registry`, and tells restarts in `timeline`.
     pub fn new(service: &'static str, timeline: Timeline, registry: &mut Registry) -> Self {
         let restarts = Family::default();
         registry.register(format!("{service}_actor_restarts"), "Restarts by actor", restarts.clone());
-        Self(Arc::new(Shared {
+        let supervisor = Self(Arc::new(Shared {
             children: Mutex::default(),
             escalated: watch::Sender::new(false),
             timeline,
             restarts,
-        }))
+        }));
+        metrics::register(service, &supervisor, registry);
+        supervisor
+    }
+
+    /// What is known of every actor without a question to any.
+    pub(super) fn known(&self) -> Vec<Known> {
+        let children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |child: &Child| Known {
+            actor: child.name.clone(),
+            status: child.progress.lock().unwrap_or_else(PoisonError::into_inner).status,
+            mailbox: (child.unanswered)(),
+        };
+        children.iter().map(known).collect()
     }
 
     /// Starts an actor on `arbiter` and keeps it alive; the factory builds every generation there.
@@ -156,6 +170,7 @@ impl Supervisor {
         F: FnMut(Life) -> Result<A, Box<dyn Error + Send + Sync>>,
     {
         let handle = Handle::new(&spec.name);
+        drop(self.0.restarts.get_or_create(&[("actor", spec.name.clone())]));
         let progress = Arc::new(Mutex::new(Progress {
             status: ActorStatus::Starting,
             life: Life::new(0),

@@ -2,4 +2,5 @@
 
 pub mod log;
 pub mod metrics;
+mod process;
 pub mod trace;

@@ -1,6 +1,8 @@
-use common::telemetry::metrics::{Counter, Family, Gauge, Registry};
+use std::time::Instant;
 
-use super::EndpointFailure;
+use common::telemetry::metrics::{AtScrape, Counter, Family, Gauge, Registry};
+
+use super::{EndpointFailure, EndpointState, Upstreams};
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
@@ -30,6 +32,9 @@ pub struct UpstreamMetrics {
     /// Requests on their way.
     pub in_flight: Gauge,
 }
+
+/// What a breaker may be.
+const BREAKER_STATES: [&str; 3] = ["closed", "open", "half-open"];
 
 /// As what an endpoint is counted.
 pub const ENDPOINT_STATES: [&str; 5] = ["unknown", "ready", "degraded", "unready", "ejected"];
@@ -84,6 +89,25 @@ impl Metrics {
         self.ejections.remove(&label(upstream));
         self.in_flight.remove(&label(upstream));
     }
+}
+
+/// Shows the breakers of `upstreams`, which change by themselves as time goes by.
+pub(super) fn register_breakers(upstreams: &Upstreams, registry: &mut Registry) {
+    let upstreams = upstreams.clone();
+    let breakers = AtScrape::gauges(move || {
+        let now = Instant::now();
+        let mut counts = Vec::new();
+        for upstream in upstreams.all().iter() {
+            let endpoints = upstream.observe(now).endpoints;
+            for state in BREAKER_STATES {
+                let in_state = |endpoint: &&EndpointState| endpoint.breaker == state;
+                let count = endpoints.iter().filter(in_state).count();
+                counts.push((labels(upstream.name(), "state", state), count as f64));
+            }
+        }
+        counts
+    });
+    registry.register("gateway_upstream_breakers", "Breakers of endpoints by upstream and state", breakers);
 }
 
 fn label(upstream: &str) -> Labels<1> {

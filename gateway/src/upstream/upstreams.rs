@@ -5,7 +5,11 @@ use common::telemetry::metrics::Registry;
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 
-use super::{Upstream, metrics::Metrics, resolve::resolve};
+use super::{
+    Upstream,
+    metrics::{Metrics, register_breakers},
+    resolve::resolve,
+};
 use crate::settings::UpstreamSettings;
 
 /// Every upstream by name. Clones share them.
@@ -23,7 +27,9 @@ impl Upstreams {
     /// None yet; counts in `registry`.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Metrics::register(registry);
-        Self(Arc::new(Shared { all: ArcSwap::default(), metrics, changed: Notify::new() }))
+        let upstreams = Self(Arc::new(Shared { all: ArcSwap::default(), metrics, changed: Notify::new() }));
+        register_breakers(&upstreams, registry);
+        upstreams
     }
 
     /// Makes the upstreams what `settings` say. Those that were there before keep their endpoints, and what is

@@ -10,6 +10,7 @@
 //! times. While the users service keeps failing, the breaker answers in its stead, at once.
 
 mod breaker;
+mod metrics;
 
 use std::{
     cell::RefCell,
@@ -25,11 +26,13 @@ use common::{
     http::{Client, ClientConfig, ClientError, ClientResponse, Deadline},
     supervision::Observe,
     telemetry::trace::Origin,
+    timeline::{IncidentId, IncidentKind, Timeline},
 };
 use serde::Serialize;
 
 use crate::domain::CustomerId;
 use breaker::{Breaker, BreakerPolicy};
+pub use metrics::CustomersMetrics;
 
 /// Waits between two attempts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(200));
@@ -74,13 +77,14 @@ pub struct Customers {
     client: Client,
     config: Rc<CustomersConfig>,
     // Shared with the answers in progress, which run on this actor's thread.
-    breaker: Rc<RefCell<Breaker>>,
+    breaker: Rc<RefCell<Watched>>,
 }
 
 impl Customers {
     /// Builds a generation without a connection, whose breaker trusts the users service.
-    pub fn new(config: CustomersConfig) -> Self {
-        let breaker = Breaker::new(config.breaker);
+    pub fn new(config: CustomersConfig, metrics: CustomersMetrics, timeline: Timeline) -> Self {
+        metrics.breaker_open.set(0);
+        let breaker = Watched { breaker: Breaker::new(config.breaker), metrics, timeline, incident: None };
         Self {
             client: Client::new(ClientConfig::default()),
             config: Rc::new(config),
@@ -138,7 +142,7 @@ impl Handler<CheckCustomer> for Customers {
 async fn check(
     client: &Client,
     config: &CustomersConfig,
-    breaker: &RefCell<Breaker>,
+    breaker: &RefCell<Watched>,
     CheckCustomer { id, origin, deadline }: &CheckCustomer,
 ) -> Result<bool, CustomersUnavailable> {
     let url = format!("{}/users/{}", config.url, id.as_str());
@@ -174,9 +178,68 @@ fn known(answer: Result<ClientResponse, ClientError>) -> Result<bool, String> {
     }
 }
 
+/// The breaker, and the incident from its opening until an answer closes it.
+struct Watched {
+    breaker: Breaker,
+    metrics: CustomersMetrics,
+    timeline: Timeline,
+    incident: Option<IncidentId>,
+}
+
+impl Watched {
+    fn admit(&mut self, now: Instant) -> Result<(), Duration> {
+        let admitted = self.breaker.admit(now);
+        if admitted.is_err() {
+            self.metrics.refused.inc();
+        }
+        admitted
+    }
+
+    fn succeeded(&mut self, now: Instant) {
+        self.metrics.answered.inc();
+        self.breaker.succeeded(now);
+        self.show(now);
+        if self.breaker.state(now) == "closed"
+            && let Some(incident) = self.incident.take()
+        {
+            self.timeline.end(incident);
+        }
+    }
+
+    fn failed(&mut self, now: Instant) {
+        self.metrics.failed.inc();
+        let opened = self.breaker.failed(now);
+        self.show(now);
+        if !opened {
+            return;
+        }
+        match self.incident {
+            Some(incident) => self.timeline.again(incident),
+            None => {
+                log::warn!("event=breaker_opened upstream=users");
+                let cause = "the users service does not answer";
+                self.incident = Some(self.timeline.begin(IncidentKind::Breaker, "users", cause));
+            }
+        }
+    }
+
+    fn show(&self, now: Instant) {
+        self.metrics.breaker_open.set(i64::from(self.breaker.state(now) != "closed"));
+    }
+}
+
+impl Drop for Watched {
+    /// The next generation begins with a closed breaker.
+    fn drop(&mut self) {
+        if let Some(incident) = self.incident.take() {
+            self.timeline.end(incident);
+        }
+    }
+}
+
 /// Tells the breaker how a request went, also when the deadline cuts it short.
 struct Settle<'a> {
-    breaker: &'a RefCell<Breaker>,
+    breaker: &'a RefCell<Watched>,
     settled: bool,
 }
 
@@ -192,10 +255,7 @@ impl Settle<'_> {
 impl Drop for Settle<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            let opened = self.breaker.borrow_mut().failed(Instant::now());
-            if opened {
-                log::warn!("event=breaker_opened upstream=users");
-            }
+            self.breaker.borrow_mut().failed(Instant::now());
         }
     }
 }
@@ -211,6 +271,8 @@ impl Handler<Observe> for Customers {
     type Result = MessageResult<Observe>;
 
     fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
-        Observe::answer::<Self>(&CustomersState { breaker: self.breaker.borrow().state(Instant::now()) })
+        Observe::answer::<Self>(&CustomersState {
+            breaker: self.breaker.borrow().breaker.state(Instant::now()),
+        })
     }
 }

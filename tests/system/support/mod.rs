@@ -13,6 +13,9 @@ pub mod wire;
 
 pub mod source;
 
+mod promql;
+pub use promql::metrics_in;
+
 pub use warren::harness::{Actors, end_stall, inject, stall, wait_next_generation};
 pub use warren::load::{Door, Habits, Ledger, Shoppers};
 
