@@ -55,6 +55,7 @@ mod bench_works;
 mod cargo_up;
 mod chaos_works;
 mod harness_works;
+mod top;
 
 fn main() -> ExitCode {
     warren::harness::run(warren::stories_of![
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         contracts,
         bench_works,
         cargo_up,
+        top,
         chaos_works,
         harness_works,
     ])
