@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -112,15 +113,25 @@ impl Call {
     ///
     /// No whole answer within the deadline. Whether the server acted on the call is then unknown.
     pub async fn send(self) -> Result<Answer, HttpError> {
-        let mut request = Request::builder().method(self.method).uri(self.uri).body(Full::new(self.body))?;
-        *request.headers_mut() = self.headers;
-
+        let deadline = self.deadline;
         let exchange = async {
-            let (head, body) = self.client.request(request).await?.into_parts();
+            let (head, body) = self.open().await?.into_parts();
             let body = body.collect().await?.to_bytes();
             Ok(Answer { status: head.status, headers: head.headers, body })
         };
-        tokio::time::timeout(self.deadline, exchange).await.unwrap_or(Err(HttpError::Deadline(self.deadline)))
+        tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(HttpError::Deadline(deadline)))
+    }
+
+    /// Sends the call and returns the answer when its head is there, to be read as it comes. The deadline is the head's.
+    ///
+    /// # Errors
+    ///
+    /// No head of an answer within the deadline.
+    pub async fn open(self) -> Result<Response<Incoming>, HttpError> {
+        let mut request = Request::builder().method(self.method).uri(self.uri).body(Full::new(self.body))?;
+        *request.headers_mut() = self.headers;
+        let answer = tokio::time::timeout(self.deadline, self.client.request(request)).await;
+        Ok(answer.map_err(|_| HttpError::Deadline(self.deadline))??)
     }
 }
 

@@ -7,6 +7,8 @@ pub mod service;
 
 pub mod parent;
 
+mod last_end;
+
 pub mod ports;
 
 pub mod http;
@@ -29,6 +31,8 @@ pub mod fault;
 pub mod fault_proxy;
 
 pub mod up;
+
+pub mod top;
 
 pub mod dead_letters;
 

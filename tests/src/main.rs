@@ -1,10 +1,10 @@
-//! `warren`: the launcher behind `cargo up`, the benchmark behind `cargo bench-system`, an operator's view of the dead letters, faults on demand,
+//! `warren`: the launcher behind `cargo up`, the picture behind `cargo top`, the benchmark behind `cargo bench-system`, an operator's view of the dead letters, faults on demand,
 //! and each service as a subcommand.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use warren::{bench, broker, chaos, dead_letters, fault, fault_proxy, parent, up};
+use warren::{bench, broker, chaos, dead_letters, fault, fault_proxy, parent, top, up};
 
 #[derive(Parser)]
 #[command(name = "warren", about = "The whole system on one machine", disable_help_subcommand = true)]
@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     /// Run users, orders and gateway as child processes, with a broker, until Ctrl-C
     Up(up::Options),
+    /// Show the running system in this terminal: links, actors and what happened, as the console does
+    Top(top::Options),
     /// Measure what a proxied request costs beside nginx and haproxy, and what the whole system does
     Bench(bench::Options),
     #[command(subcommand, hide = true)]
@@ -72,6 +74,7 @@ enum GatewayCommand {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Up(options) => up::main(options),
+        Command::Top(options) => top::main(options),
         Command::Bench(options) => bench::main(&options),
         Command::BenchPart(role) => bench::play(role),
         Command::Chaos(options) => chaos::main(&options),

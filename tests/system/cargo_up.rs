@@ -21,8 +21,14 @@ async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
     up.wait_for("ready after").await;
     let [users] = up.processes("users runs as process")[..] else { panic!("{}", up.output()) };
 
+    assert_eq!(told(users), ["WARREN_KEEPER=cargo up"]);
+
     kill_process(users, Signal::KILL).expect("users runs");
     up.wait_for("users is back as process").await;
+    let [back] = up.processes("users is back as process")[..] else { panic!("{}", up.output()) };
+    let [keeper, at, exit] = &told(back)[..] else { panic!("{:?}", told(back)) };
+    assert_eq!((keeper.as_str(), exit.as_str()), ("WARREN_KEEPER=cargo up", "WARREN_LAST_EXIT=signal 9"));
+    assert!(at.starts_with("WARREN_LAST_ENDED_AT=20") && at.ends_with('Z'), "{at}");
     up.signal(Signal::TERM);
     let status = up.launcher.wait().await.expect("it ends");
 
@@ -36,6 +42,11 @@ async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
         output.contains(&format!("curl -X POST http://localhost:{}/api/orders", up.gateway_port)),
         "{output}"
     );
+    let console = format!(
+        "console  http://127.0.0.1:{0}, or in a terminal: cargo top --admin http://127.0.0.1:{0}",
+        up.admin_port
+    );
+    assert!(output.contains(&format!("{console}; with DEMO_FAULTS=true it can break things")), "{output}");
     let ends = ["gateway drained", "users drained", "orders drained"].map(|end| output.find(end).expect(end));
     assert!(ends[0] < ends[1] && ends[0] < ends[2], "the gateway ends first: {output}");
     assert!(!output.contains('\x1b'), "colours are for terminals: {output}");
@@ -210,10 +221,22 @@ async fn health(service: Service, port: u16) -> Option<i32> {
     command.output().await.expect("this build's binary runs").status.code()
 }
 
+/// What a service was told of its keeper and of the process before it, in the order of the names.
+fn told(process: Pid) -> Vec<String> {
+    let environment = fs::read(format!("/proc/{}/environ", process.as_raw_nonzero())).expect("it runs");
+    let variables = environment.split(|byte| *byte == 0).map(|it| String::from_utf8_lossy(it).into_owned());
+    let mut told: Vec<_> = variables
+        .filter(|it| ["WARREN_KEEPER=", "WARREN_LAST_"].iter().any(|name| it.starts_with(name)))
+        .collect();
+    told.sort();
+    told
+}
+
 /// A launcher, with all that it prints in a file.
 struct Up {
     launcher: Child,
     gateway_port: u16,
+    admin_port: u16,
     output: PathBuf,
     folder: Folder,
 }
@@ -234,7 +257,7 @@ impl Up {
         let folder = Folder::new();
         let output = folder.path().join("output");
         let file = File::create(&output).expect("the test's folder can be written");
-        let gateway_port = ports::free();
+        let (gateway_port, admin_port) = (ports::free(), ports::free());
 
         command
             .envs(environment.iter().copied())
@@ -243,13 +266,15 @@ impl Up {
             .arg("--data")
             .arg(folder.path().join("data"));
         command.args(["--gateway-port", &gateway_port.to_string()]);
-        for option in ["--users-port", "--orders-port", "--admin-port"] {
+        command.args(["--admin-port", &admin_port.to_string()]);
+        for option in ["--users-port", "--orders-port"] {
             if !arguments.contains(&option) {
                 command.args([option, &ports::free().to_string()]);
             }
         }
         command.stdout(file.try_clone().expect("a file can be opened twice")).stderr(file).kill_on_drop(true);
-        Self { launcher: command.spawn().expect("this build's binary runs"), gateway_port, output, folder }
+        let launcher = command.spawn().expect("this build's binary runs");
+        Self { launcher, gateway_port, admin_port, output, folder }
     }
 
     fn output(&self) -> String {

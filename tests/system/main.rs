@@ -62,6 +62,7 @@ mod bench_works;
 mod cargo_up;
 mod chaos_works;
 mod harness_works;
+mod top;
 
 fn main() -> ExitCode {
     warren::harness::run(warren::stories_of![
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
         contracts,
         bench_works,
         cargo_up,
+        top,
         chaos_works,
         harness_works,
     ])

@@ -28,13 +28,17 @@ impl Silence {
 impl Broker {
     /// Carries out an order.
     pub fn obey(&mut self, order: Order) -> Answer {
+        let mut affected = None;
         match order {
             Order::Drop { connections } => {
-                self.selected(&connections).into_iter().for_each(|id| self.cut(id));
+                let selected = self.selected(&connections);
+                affected = Some(selected.len());
+                selected.into_iter().for_each(|id| self.cut(id));
             }
             Order::Refuse { for_ms } => self.refusing = Some(until(for_ms)),
             Order::Accept => self.refusing = None,
             Order::Silence { connections, for_ms } => {
+                affected = Some(self.selected(&connections).len());
                 self.silences.retain(|silence| silence.name != connections.name);
                 self.silences.push(Silence { name: connections.name, until: until(for_ms) });
                 self.heed_silences();
@@ -58,25 +62,33 @@ impl Broker {
                         queue.subscribers.iter().map(|subscriber| (queue.id, subscriber.clone()))
                     })
                     .collect();
+                affected = Some(subscribers.len());
                 subscribers.iter().for_each(|(queue, subscriber)| self.cancel_one(*queue, subscriber));
             }
             Order::CloseChannels { connections, code, text } => {
                 let refusal = Refusal::ordered(code, text);
+                let mut closed = 0;
                 for id in self.selected(&connections) {
                     let Some(connection) = self.connections.get(&id) else { continue };
                     let open = connection.channels.iter().filter(|(_, channel)| !channel.is_closing);
                     for channel in open.map(|(channel, _)| *channel).collect::<Vec<_>>() {
                         self.close_channel(id, channel, (0, 0), &refusal);
+                        closed += 1;
                     }
                 }
+                affected = Some(closed);
             }
             Order::ForgetQueues => {
                 let queues: Vec<_> = self.queues.keys().copied().collect();
+                affected = Some(queues.len());
                 queues.into_iter().for_each(|queue| self.delete_queue(queue));
             }
             Order::AddVhost { name } => self.define_vhost(&name),
             Order::Rule(rule) => return Answer::added(self.rules.add(rule)),
-            Order::ClearRules => self.rules.clear(),
+            Order::ClearRules => {
+                affected = Some(self.rules.fired().len());
+                self.rules.clear();
+            }
             Order::Release => {
                 self.connections.values().for_each(|connection| connection.link.hold(false));
                 self.resume_all();
@@ -86,7 +98,7 @@ impl Broker {
         }
         self.settle();
         self.timers.notify_one();
-        Answer::done()
+        affected.map_or_else(Answer::done, |affected| Answer::did(affected as u64))
     }
 
     /// Is silent to whom it shall be, and to nobody else.

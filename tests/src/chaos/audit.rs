@@ -9,6 +9,7 @@ use super::fault::KEEPERS;
 use super::resources::{self, Figures};
 use super::seen::{self, Seen};
 use super::site::Site;
+use super::ways::Ways;
 use crate::load::Ledger;
 use crate::load::audit::{self, Findings};
 use crate::service::Service;
@@ -28,9 +29,14 @@ const LOOKS_AT_REST: usize = 5;
 /// So many dead letters are read.
 const LETTERS: usize = 1_000;
 
+/// How long the services' ledgers are read.
+const LEDGERS: Duration = Duration::from_secs(180);
+
 /// What was found.
 pub(super) struct Audited {
     pub findings: Findings,
+    /// What the services' ledgers know of all that.
+    pub ways: Ways,
     /// What the services held: memory when the last order was placed, threads and descriptors at rest.
     pub after: Figures,
     /// What fresh processes held on the same data.
@@ -44,13 +50,14 @@ pub(super) struct Audited {
 /// Compares what clients were told with what the services hold, what the broker passed on, and what is left behind; and again
 /// with what they hold when they are killed and started again, because what a process tells may not be on its disk. At the end
 /// the services have been started afresh. Whether they give back what they held takes over a minute, for which not everybody
-/// `has_time`.
+/// `has_time`; so many `moments` may be missing in the services' ledgers.
 pub(super) async fn run(
     ledger: &Ledger,
     seen: &Seen,
     site: &Site,
     before: &Figures,
     has_time: bool,
+    moments: u64,
 ) -> Audited {
     let begun = Instant::now();
     // The audit reads every order, and what it reads stays in the store's cache.
@@ -75,6 +82,9 @@ pub(super) async fn run(
     findings.confirm(after_kill(ledger, site).await);
     until_all_is_seen(ledger, seen, site, &mut findings).await;
     seen.compare(ledger, &mut findings);
+    let patience = if has_time { LEDGERS } else { LEDGERS / 6 };
+    let ways = Ways::ask(ledger, site, moments, patience).await;
+    ways.compare(&mut findings);
     dead_letters(site, &mut findings).await;
     let told = [("undecided", &ledger.undecided), ("contradiction", &ledger.contradictions)];
     for (what, all) in told {
@@ -87,7 +97,7 @@ pub(super) async fn run(
         resources::compare(before, &after, &fresh, &mut findings);
     }
     site.wrong.borrow().iter().for_each(|wrong| findings.wrong.add(1, || wrong.clone()));
-    Audited { findings, after, fresh, took, after_kill }
+    Audited { findings, ways, after, fresh, took, after_kill }
 }
 
 /// What is found where nobody remembers anything but the disks.

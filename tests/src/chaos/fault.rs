@@ -31,6 +31,8 @@ pub enum Kind {
     Term,
     /// An actor panics, or stops
     Actor,
+    /// An actor stands still and goes on, while the rest of its service does not wait
+    Stall,
     /// The disk of a service is full
     DiskFull,
     /// The broker is killed by signal 9 and started again
@@ -93,6 +95,8 @@ pub enum Fault {
     Term(Service),
     /// [`Kind::Actor`].
     Actor(Service, &'static str, End),
+    /// [`Kind::Stall`].
+    Stall(Service, &'static str),
     /// [`Kind::DiskFull`].
     DiskFull(Service),
     /// [`Kind::BrokerKill`].
@@ -178,7 +182,7 @@ impl Kind {
         match self {
             Self::Term | Self::Actor | Self::BrokerDrop | Self::CancelConsumers | Self::CloseChannels => 0..1,
             Self::Kill => 0..3_000,
-            Self::Stop => 500..6_000,
+            Self::Stop | Self::Stall => 500..6_000,
             Self::DiskFull => 1_000..5_000,
             Self::BrokerKill => 0..5_000,
             // Silence is noticed after 12.5 s; some are longer.
@@ -213,6 +217,10 @@ impl Fault {
             Kind::Actor => {
                 let (service, actor) = ACTORS[rng.usize(0..ACTORS.len())];
                 return Self::Actor(service, actor, if rng.bool() { End::Panic } else { End::Stop });
+            }
+            Kind::Stall => {
+                let (service, actor) = ACTORS[rng.usize(0..ACTORS.len())];
+                return Self::Stall(service, actor);
             }
             Kind::DiskFull => return Self::DiskFull(keeper),
             Kind::BrokerKill => return Self::BrokerKill,
@@ -263,6 +271,7 @@ impl Fault {
             Self::Stop(_) => Kind::Stop,
             Self::Term(_) => Kind::Term,
             Self::Actor(..) => Kind::Actor,
+            Self::Stall(..) => Kind::Stall,
             Self::DiskFull(_) => Kind::DiskFull,
             Self::BrokerKill => Kind::BrokerKill,
             Self::BrokerStop => Kind::BrokerStop,
@@ -280,6 +289,7 @@ impl Fault {
             | Self::Stop(service)
             | Self::Term(service)
             | Self::Actor(service, ..)
+            | Self::Stall(service, _)
             | Self::DiskFull(service) => Target::Service(*service),
             _ => Target::Broker,
         }
@@ -311,6 +321,7 @@ impl fmt::Display for Fault {
                 write!(f, " {service}")
             }
             Self::Actor(service, actor, end) => write!(f, " {service} {actor} {}", end.name()),
+            Self::Stall(service, actor) => write!(f, " {service} {actor}"),
             Self::Network(harm) => write!(f, " {harm:?}"),
             Self::Ordered(_, order) => {
                 write!(f, " {}", serde_json::to_string(order).map_err(|_| fmt::Error)?)

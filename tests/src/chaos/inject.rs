@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{sleep, sleep_until};
 
-use super::fault::{Fault, Harm, Kind};
+use super::fault::{Fault, Harm, KEEPERS, Kind};
 use super::plan::{Plan, Planned};
 use super::probe::{Probe, drained};
 use super::site::Site;
@@ -53,6 +53,16 @@ impl From<String> for Trouble {
     fn from(why: String) -> Self {
         Self::Failed(why)
     }
+}
+
+/// How often a service lost what it was about to write down: it was killed, or its disk was full.
+pub(super) fn moments(struck: &[Struck]) -> u64 {
+    let faults = struck.iter().flat_map(|group| &group.faults);
+    let is_one = |fault: &Fault| match fault {
+        Fault::Kill(service) | Fault::DiskFull(service) => KEEPERS.contains(service),
+        _ => false,
+    };
+    faults.filter(|(planned, injected)| injected.is_ok() && is_one(&planned.fault)).count() as u64
 }
 
 /// Injects everything. A group begins when its time has come and the one before is recovered from.
@@ -106,7 +116,13 @@ async fn strike(fault: &Fault, length: Duration, site: &Site) -> Result<(), Trou
             site.take_in_hand(*service, false);
         }
         Fault::Actor(service, actor, end) => {
-            end_actor(site.system.child(*service), actor, end.name()).await?;
+            harm_actor(site.system.child(*service), actor, json!({ "kind": end.name() })).await?;
+        }
+        Fault::Stall(service, actor) => {
+            let stall =
+                json!({ "kind": "stall", "ms": u64::try_from(length.as_millis()).unwrap_or(u64::MAX) });
+            harm_actor(site.system.child(*service), actor, stall).await?;
+            sleep(length).await;
         }
         Fault::DiskFull(service) => {
             let Some(disks) = &site.disks else { return Err(Trouble::LeftOut) };
@@ -149,9 +165,9 @@ async fn strike(fault: &Fault, length: Duration, site: &Site) -> Result<(), Trou
 pub(super) const NO_DISK: &str =
     "left out: this machine lets us mount no disk, not even in a namespace of our own";
 
-async fn end_actor(child: &Child, actor: &str, end: &str) -> Result<(), String> {
+async fn harm_actor(child: &Child, actor: &str, fault: Value) -> Result<(), String> {
     let is_the_gateways = child.service() == Service::Gateway;
-    let call = child.internal.post(&format!("/actors/{actor}/fault")).json(&json!({ "kind": end }));
+    let call = child.internal.post(&format!("/actors/{actor}/fault")).json(&fault);
     match call.deadline(Duration::from_secs(5)).send().await {
         Ok(answer) if answer.status == 202 => Ok(()),
         Ok(answer) => Err(format!("{} {actor}: {answer}", child.service())),

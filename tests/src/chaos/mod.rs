@@ -21,6 +21,8 @@ mod probe;
 mod seen;
 
 mod audit;
+mod ways;
+pub use ways::Ways;
 mod resources;
 
 mod receipt;
@@ -168,7 +170,8 @@ async fn story(
     drop(probe);
     say("chaos: it is over, everybody goes home");
     let ledger = shoppers.go_home_with_all_they_know().await;
-    let audited = audit::run(&ledger, seen, site, &before, options.minutes >= A_MINUTE).await;
+    let audited =
+        audit::run(&ledger, seen, site, &before, options.minutes >= A_MINUTE, inject::moments(&struck)).await;
 
     let mut receipt = Receipt {
         seed,
@@ -176,6 +179,7 @@ async fn story(
         seconds: took.as_secs_f64(),
         events: seen.count(),
         findings: audited.findings,
+        ways: audited.ways,
         audit_seconds: audited.took.as_secs_f64(),
         audit_after_kill_seconds: audited.after_kill.as_secs_f64(),
         ended: site.ended.borrow().clone(),

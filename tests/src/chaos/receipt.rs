@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::inject::{Struck, Trouble};
 use super::resources::{Figures, Held};
+use super::ways::Ways;
 use crate::load::Ledger;
 use crate::load::audit::{Finding, Findings};
 
@@ -37,6 +38,8 @@ pub struct Receipt {
     pub events: usize,
     /// What was lost, doubled or otherwise wrong.
     pub findings: Findings,
+    /// What the services' ledgers know of the way of each event.
+    pub ways: Ways,
     /// The longest time in which no order was accepted.
     pub longest_outage_seconds: f64,
     /// The longest time from a wish for an order to its acceptance.
@@ -177,6 +180,7 @@ impl fmt::Display for Receipt {
         line("lost", self.findings.lost.count.to_string())?;
         line("doubled", self.findings.doubled.count.to_string())?;
         line("otherwise wrong", self.findings.wrong.count.to_string())?;
+        line("ledger gaps", self.ways.to_string())?;
         line("longest outage", seconds(self.longest_outage_seconds))?;
         line("slowest order", seconds(self.slowest_order_seconds))?;
         let Percentiles { count, p50, p99, longest } = self.recovery;

@@ -6,13 +6,17 @@ use options::{Action, Select};
 
 mod effect;
 
+mod told;
+use told::told;
+
+mod table;
+use table::table;
+
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-
-use serde_json::Value;
 
 use crate::broker::faults::{
     Answer, Control, ControlError, Effect, Moment, Order, Rule, Selection, socket_in,
@@ -26,6 +30,7 @@ pub fn main(options: Options) -> ExitCode {
 
 async fn run(Options { action, data, socket }: Options) -> Result<(), Box<dyn Error>> {
     let socket = socket.unwrap_or_else(|| socket_of(&data));
+    let json = matches!(action, Action::Status { json: true });
     let order = order(action);
     let answer = Control::at(&socket).order(&order).await.map_err(|error| match error {
         ControlError::Unreachable { .. } => format!(
@@ -35,7 +40,7 @@ async fn run(Options { action, data, socket }: Options) -> Result<(), Box<dyn Er
         error => error.to_string(),
     })?;
 
-    match io::stdout().write_all(text(&order, &answer).as_bytes()) {
+    match io::stdout().write_all(text(&order, &answer, json).as_bytes()) {
         // Whoever reads only the beginning, such as `head`, has what it wants.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
@@ -83,7 +88,7 @@ fn order(action: Action) -> Order {
         Action::Rule(rule) => Order::Rule(rule.into_rule()),
         Action::ClearRules => Order::ClearRules,
         Action::Release => Order::Release,
-        Action::Status => Order::Status,
+        Action::Status { .. } => Order::Status,
         Action::Crash => Order::Crash,
     }
 }
@@ -97,31 +102,13 @@ fn ms(duration: Duration) -> u64 {
     duration.as_millis() as u64
 }
 
-/// What the answer says, for a person.
-fn text(order: &Order, answer: &Answer) -> String {
-    match (order, answer) {
-        (Order::Rule(rule), Answer { rule: Some(id), .. }) => format!("rule {id}: {}\n", sentence(rule)),
-        (_, Answer { status: Some(status), .. }) => format!("{}\n", pretty(status)),
-        _ => "done\n".into(),
+/// What the answer says, for a person, or for a program where it asks for that.
+fn text(order: &Order, answer: &Answer, json: bool) -> String {
+    match &answer.status {
+        Some(status) if json => format!("{}\n", serde_json::to_string_pretty(status).unwrap_or_default()),
+        Some(status) => table(status),
+        None => format!("{}\n", told(order, answer)),
     }
-}
-
-/// What a rule will do.
-fn sentence(Rule { at, effect, skip, times, .. }: &Rule) -> String {
-    let effect = effect.name();
-    let times = match times {
-        1 => "once".into(),
-        &u64::MAX => "always".into(),
-        times => format!("{times} times"),
-    };
-    match skip {
-        0 => format!("{effect} at {at}, {times}"),
-        skip => format!("{effect} at {at}, {times}, after {skip} that pass"),
-    }
-}
-
-fn pretty(status: &Value) -> String {
-    serde_json::to_string_pretty(status).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -189,23 +176,12 @@ mod tests {
             ("clear-rules", Order::ClearRules),
             ("release", Order::Release),
             ("status", Order::Status),
+            ("status --json", Order::Status),
             ("crash --data elsewhere", Order::Crash),
         ] {
             assert_eq!(ordered(line), order, "{line}");
             assert_eq!(order.check(), Ok(()), "{line}");
         }
-    }
-
-    #[test]
-    fn a_rule_is_told_in_words() {
-        let answer = Answer::added(Ok(7));
-        let rule = Rule::new(Moment::PublishStored, Effect::Drop).skip(9).times(2);
-
-        assert_eq!(
-            text(&Order::Rule(rule), &answer),
-            "rule 7: drop at publish-stored, 2 times, after 9 that pass\n"
-        );
-        assert_eq!(text(&Order::Block, &Answer::done()), "done\n");
     }
 
     #[tokio::test]

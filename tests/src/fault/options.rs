@@ -169,7 +169,11 @@ pub(super) enum Action {
     Release,
     /// Print how the broker is, and how often each rule fired
     #[command(after_help = "Example: cargo fault status")]
-    Status,
+    Status {
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
     /// End the broker as `kill -9` does; `cargo up` starts it again
     #[command(after_help = "Example: cargo fault crash")]
     Crash,

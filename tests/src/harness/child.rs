@@ -8,11 +8,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::eventually;
 use crate::http::Http;
+use crate::last_end::LastEnd;
 use crate::service::Service;
 
 /// A service starts within a second; a busy machine gets more.
@@ -33,6 +35,8 @@ pub struct Child {
     /// Where it serves `/metrics` and `/actors`: the same port, but another one in the gateway.
     pub internal: Http,
     running: Mutex<Option<process::Child>>,
+    /// How the process before ended, where it was not in order.
+    last_end: Mutex<Option<LastEnd>>,
 }
 
 impl Child {
@@ -53,6 +57,7 @@ impl Child {
             http: client(port),
             internal: client(internal_port),
             running: Mutex::new(None),
+            last_end: Mutex::new(None),
         }
     }
 
@@ -86,6 +91,7 @@ impl Child {
             .expect("the test's folder can be written");
         let output = log.try_clone().expect("a file can be opened twice");
         let mut command = self.service.command(&self.warren);
+        LastEnd::tell(lock(&self.last_end).as_ref(), &mut command);
         command.envs(lock(&self.environment).iter()).stdout(output).stderr(log);
         let child =
             command.spawn().unwrap_or_else(|error| panic!("cannot run {}: {error}", self.warren.display()));
@@ -160,7 +166,8 @@ impl Child {
     pub fn kill9(&self) {
         if let Some(mut child) = self.running().take() {
             let _ = child.kill();
-            let _ = child.wait();
+            let ended = child.wait().ok();
+            *lock(&self.last_end) = ended.and_then(|status| LastEnd::of(status, Timestamp::now()));
         }
     }
 
@@ -173,6 +180,7 @@ impl Child {
         self.signal(Signal::TERM);
         let status = self.ended(DRAIN).await;
         self.running().take();
+        *lock(&self.last_end) = LastEnd::of(status, Timestamp::now());
         status
     }
 

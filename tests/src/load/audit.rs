@@ -63,9 +63,7 @@ impl Findings {
         for (finding, more) in
             [(&mut self.lost, other.lost), (&mut self.doubled, other.doubled), (&mut self.wrong, other.wrong)]
         {
-            finding.count += more.count;
-            let room = EXAMPLES.saturating_sub(finding.examples.len());
-            finding.examples.extend(more.examples.into_iter().take(room));
+            finding.take(&more);
         }
     }
 }
@@ -88,6 +86,13 @@ impl Findings {
 }
 
 impl Finding {
+    /// Adds what another look has found of it.
+    pub fn take(&mut self, more: &Self) {
+        self.count += more.count;
+        let room = EXAMPLES.saturating_sub(self.examples.len());
+        self.examples.extend(more.examples.iter().take(room).cloned());
+    }
+
     /// Notes so many of one kind.
     pub fn add(&mut self, count: u64, example: impl FnOnce() -> String) {
         self.count += count;

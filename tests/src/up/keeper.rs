@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use common::service::MISCONFIGURED;
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::screen::{Screen, Voice};
+use crate::last_end::LastEnd;
 use crate::service::Service;
 
 /// How long a service may drain; it gives itself a second less.
@@ -43,11 +45,11 @@ impl Keeper {
     /// has ended.
     pub async fn run(self, mut drain: watch::Receiver<bool>) {
         let mut pause = FIRST_PAUSE;
-        let mut died = false;
+        let (mut died, mut last) = (false, None);
 
         while !*drain.borrow() {
             let begun = Instant::now();
-            let ended = match self.spawn() {
+            let ended = match self.spawn(last.as_ref()) {
                 Ok((mut child, alive)) => {
                     let pid = child.id().unwrap_or_default();
                     self.say(format_args!(
@@ -61,7 +63,11 @@ impl Keeper {
                             let _ = self.misconfigured.send(self.service);
                             return;
                         }
-                        Some(ended) => format!("(process {pid}) ended: {}", in_words(ended)),
+                        Some(ended) => {
+                            last =
+                                ended.as_ref().ok().and_then(|status| LastEnd::of(*status, Timestamp::now()));
+                            format!("(process {pid}) ended: {}", in_words(ended))
+                        }
                         None => return self.stop(child, alive).await,
                     }
                 }
@@ -80,9 +86,11 @@ impl Keeper {
         }
     }
 
-    /// Starts it. It lives no longer than the pipe that comes back with it.
-    fn spawn(&self) -> io::Result<(Child, Option<ChildStdin>)> {
-        let mut command = Command::from(self.service.command(&self.warren));
+    /// Starts it, and tells it how the one before it ended. It lives no longer than the pipe that comes back with it.
+    fn spawn(&self, last: Option<&LastEnd>) -> io::Result<(Child, Option<ChildStdin>)> {
+        let mut command = self.service.command(&self.warren);
+        LastEnd::tell(last, &mut command);
+        let mut command = Command::from(command);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
 

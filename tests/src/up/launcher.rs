@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use super::broker::{self, Broker};
 use super::keeper::Keeper;
-use super::options::Options;
+use super::options::{DEFAULT_ADMIN_PORT, Options};
 use super::screen::{Screen, Voice};
 use crate::http::Http;
 use crate::service::Service;
@@ -30,6 +30,9 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// So is it with a service that has ended this often before it was ready.
 const HOPELESS: u32 = 5;
+
+/// Who brings a service back, in its own words about itself.
+const KEEPER: &str = "cargo up";
 
 /// Runs the system until a signal ends it.
 pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
@@ -125,6 +128,7 @@ impl Running {
                 ("USER_URL", format!("http://127.0.0.1:{}", options.users_port)),
                 ("ORDER_URL", format!("http://127.0.0.1:{}", options.orders_port)),
                 ("DATA_DIR", data.join(service.name()).display().to_string()),
+                ("WARREN_KEEPER", KEEPER.to_owned()),
                 ("DEMO_DATA", env::var("DEMO_DATA").unwrap_or_else(|_| "true".into())),
             ]
             .into_iter()
@@ -272,6 +276,24 @@ fn reasons(body: &[u8]) -> Option<String> {
     (!reasons.is_empty()).then(|| reasons.join(", "))
 }
 
+/// What one can do at the console, and how to have it in a terminal.
+fn console(admin_port: u16, may_break: bool) -> String {
+    let top = match admin_port {
+        DEFAULT_ADMIN_PORT => "cargo top".to_owned(),
+        port => format!("cargo top --admin http://127.0.0.1:{port}"),
+    };
+    let breaks = match may_break {
+        true => "; it can break things, because DEMO_FAULTS is true",
+        false => "; with DEMO_FAULTS=true it can break things",
+    };
+    format!(", or in a terminal: {top}{breaks}")
+}
+
+/// As the services read it.
+fn demo_faults() -> bool {
+    env::var("DEMO_FAULTS").is_ok_and(|value| value.trim() == "true")
+}
+
 fn welcome(options: &Options, broker: &Broker, screen: Screen) {
     let Options { gateway_port, users_port, orders_port, admin_port, .. } = options;
     let api = format!("http://localhost:{gateway_port}/api");
@@ -281,7 +303,7 @@ fn welcome(options: &Options, broker: &Broker, screen: Screen) {
 gateway  http://localhost:{gateway_port}, the only public entry
 users    http://localhost:{users_port}, internal
 orders   http://localhost:{orders_port}, internal
-actors   http://localhost:{admin_port}/actors, internal, as on each service
+console  http://127.0.0.1:{admin_port}{console}
 API      http://localhost:{gateway_port}/api/docs/
 broker   {broker}
 {admission}
@@ -295,8 +317,25 @@ Ctrl-C ends it. Its data is in {data}.
 
 "#,
         broker = broker.what,
+        console = console(*admin_port, demo_faults()),
         data = options.data.display(),
         admission = admission(&api),
     );
     screen.show(&text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_is_named_with_what_it_can_do() {
+        assert_eq!(
+            console(DEFAULT_ADMIN_PORT, true),
+            ", or in a terminal: cargo top; it can break things, because DEMO_FAULTS is true"
+        );
+        assert!(
+            console(9999, false).contains("cargo top --admin http://127.0.0.1:9999; with DEMO_FAULTS=true")
+        );
+    }
 }

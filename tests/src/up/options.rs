@@ -9,6 +9,9 @@ use clap::value_parser;
 
 use crate::service::Service;
 
+/// Where the console is unless somebody says otherwise, as the gateway itself has it.
+pub(super) const DEFAULT_ADMIN_PORT: u16 = 8081;
+
 /// What `cargo up` accepts.
 #[derive(Args, Debug)]
 pub struct Options {
@@ -24,8 +27,8 @@ pub struct Options {
     #[arg(long, default_value_t = 3002, value_parser = value_parser!(u16).range(1..))]
     pub orders_port: u16,
 
-    /// The gateway's port for health, metrics and actors, on the loopback interface
-    #[arg(long, default_value_t = 8081, value_parser = value_parser!(u16).range(1..))]
+    /// The gateway's port for the console, health, metrics and actors, on the loopback interface
+    #[arg(long, default_value_t = DEFAULT_ADMIN_PORT, value_parser = value_parser!(u16).range(1..))]
     pub admin_port: u16,
 
     /// The folder that the system keeps its data in
@@ -45,7 +48,7 @@ impl Options {
             (self.users_port, "--users-port", "users"),
             (self.orders_port, "--orders-port", "orders"),
             (self.gateway_port, "--gateway-port", "the gateway"),
-            (self.admin_port, "--admin-port", "the gateway's internal pages"),
+            (self.admin_port, "--admin-port", "the console"),
         ]
     }
 

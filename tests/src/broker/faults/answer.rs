@@ -16,6 +16,9 @@ pub struct Answer {
     /// The id of the rule that was added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<u64>,
+    /// On how many connections, consumers, channels, queues or rules it had an effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affected: Option<u64>,
     /// How the broker is. Its `rules` are what [`super::Rules::fired`] said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Value>,
@@ -25,6 +28,11 @@ impl Answer {
     /// It was done.
     pub fn done() -> Self {
         Self { ok: true, ..Self::default() }
+    }
+
+    /// It was done, to so many.
+    pub fn did(affected: u64) -> Self {
+        Self { affected: Some(affected), ..Self::done() }
     }
 
     /// The rule was added, or not for this reason.

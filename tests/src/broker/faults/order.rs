@@ -1,5 +1,6 @@
 //! What the broker can be told over its control socket.
 
+use amq_protocol::protocol::AMQPErrorKind;
 use serde::{Deserialize, Serialize};
 
 use super::Rule;
@@ -84,7 +85,7 @@ impl Order {
     pub fn check(&self) -> Result<(), String> {
         match self {
             Self::Rule(rule) => rule.check(),
-            Self::CloseChannels { text, .. } => check_short("the text", text),
+            Self::CloseChannels { code, text, .. } => check_close(*code, text),
             Self::AddVhost { name } if name.is_empty() => Err("the virtual host has no name".into()),
             Self::AddVhost { name } => check_short("the name of the virtual host", name),
             _ => Ok(()),
@@ -92,7 +93,17 @@ impl Order {
     }
 }
 
-pub(super) fn check_short(what: &str, text: &str) -> Result<(), String> {
+/// Whether a channel can be closed with this: a client may end over a code that AMQP does not have.
+pub(super) fn check_close(code: u16, text: &str) -> Result<(), String> {
+    match AMQPErrorKind::from_id(code) {
+        Some(_) => check_short("the text", text),
+        None => Err(format!(
+            "AMQP has no reply code {code}: it has 311, 312, 313, 320, 402 to 406, 501 to 506, 530, 540 and 541"
+        )),
+    }
+}
+
+fn check_short(what: &str, text: &str) -> Result<(), String> {
     match text.len() <= SHORT {
         true => Ok(()),
         false => Err(format!("{what} has {} bytes, and AMQP has room for {SHORT}", text.len())),
@@ -206,6 +217,17 @@ mod tests {
             Order::AddVhost { name: String::new() }.check(),
             Err("the virtual host has no name".into())
         );
+    }
+
+    #[test]
+    fn a_channel_is_closed_with_a_code_that_amqp_has() {
+        let order = |code| Order::CloseChannels { connections: Selection::all(), code, text: String::new() };
+        let known = (0..=u16::MAX).filter(|code| order(*code).check().is_ok());
+
+        let all = [311, 312, 313, 320, 402, 403, 404, 405, 406, 501, 502, 503, 504, 505, 506, 530, 540, 541];
+        assert_eq!(known.collect::<Vec<_>>(), all);
+        let error = order(407).check().expect_err("there is none");
+        assert!(error.contains("no reply code 407") && error.contains("402 to 406"), "{error}");
     }
 
     #[test]

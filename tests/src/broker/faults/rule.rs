@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::order::check_short;
+use super::order::check_close;
 
 /// A longer delay is a silence.
 const LONGEST_DELAY: Duration = Duration::from_secs(3600);
@@ -190,7 +190,7 @@ impl Effect {
             Self::Reorder { count } if *count < 2 => {
                 Err(format!("to reorder takes a count of at least 2, and this is {count}"))
             }
-            Self::CloseChannel { text, .. } => check_short("the text", text),
+            Self::CloseChannel { code, text } => check_close(*code, text),
             _ => Ok(()),
         }
     }

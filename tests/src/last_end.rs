@@ -1,0 +1,68 @@
+//! How a process ended, told to the one that takes its place: nobody else can.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
+
+use jiff::Timestamp;
+
+/// Says how, such as `signal 9` or `exit code 70`.
+const EXIT: &str = "WARREN_LAST_EXIT";
+
+/// Says when.
+const ENDED_AT: &str = "WARREN_LAST_ENDED_AT";
+
+/// A process's end that was not in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LastEnd {
+    how: String,
+    at: Timestamp,
+}
+
+impl LastEnd {
+    /// The end of a process that ended at `at`; `None` where it ended in order, or nobody knows.
+    pub fn of(status: ExitStatus, at: Timestamp) -> Option<Self> {
+        let how = match (status.signal(), status.code()) {
+            (Some(signal), _) => format!("signal {signal}"),
+            (None, Some(code)) if code != 0 => format!("exit code {code}"),
+            _ => return None,
+        };
+        Some(Self { how, at })
+    }
+
+    /// Tells the process that `command` starts; where there is nothing to tell, it hears nothing, whatever we were told.
+    pub fn tell(last: Option<&Self>, command: &mut Command) {
+        match last {
+            Some(Self { how, at }) => command.env(EXIT, how).env(ENDED_AT, format!("{at:.3}")),
+            None => command.env_remove(EXIT).env_remove(ENDED_AT),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(last: Option<&LastEnd>) -> Vec<(String, Option<String>)> {
+        let mut command = Command::new("true");
+        LastEnd::tell(last, &mut command);
+        let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
+        command.get_envs().map(|(name, value)| (text(name), value.map(text))).collect()
+    }
+
+    #[test]
+    fn the_next_process_hears_of_a_signal_or_a_code_and_when() {
+        let at = "2026-11-22T13:00:00.123456Z".parse().expect("a time");
+        for (status, how) in [(9, "signal 9"), (70 << 8, "exit code 70")] {
+            let last = LastEnd::of(ExitStatus::from_raw(status), at);
+
+            let expected = [(ENDED_AT, "2026-11-22T13:00:00.123Z"), (EXIT, how)];
+            assert_eq!(told(last.as_ref()), expected.map(|(name, value)| (name.into(), Some(value.into()))));
+        }
+    }
+
+    #[test]
+    fn of_an_end_in_order_it_hears_nothing() {
+        assert_eq!(LastEnd::of(ExitStatus::from_raw(0), Timestamp::UNIX_EPOCH), None);
+        assert_eq!(told(None), [ENDED_AT, EXIT].map(|name| (name.into(), None)));
+    }
+}
