@@ -69,6 +69,7 @@ export class Mock {
   #server
   #scene = 'calm'
   #since = ago(0)
+  #changes = 0
   #streams = new Set()
   #letters = letters()
   #experiment = null
@@ -85,6 +86,7 @@ export class Mock {
 
   scene(name) {
     this.#scene = name
+    this.#changes += 1
     this.#since = ago(0)
     if (name === 'hostile') this.#letters = hostileLetters()
     this.#push()
@@ -98,7 +100,13 @@ export class Mock {
     return this
   }
 
+  /** How many streams are open. */
+  get viewers() {
+    return this.#streams.size
+  }
+
   async stop() {
+    if (!this.#server.listening) return
     clearInterval(this.timer)
     this.#server.closeAllConnections()
     await new Promise((resolve) => this.#server.close(resolve))
@@ -118,7 +126,7 @@ export class Mock {
       services: [{ name: 'users', processes: [process('users')] }, { name: 'orders', processes: [process('orders')] }],
       broker: { state: broker, name: scene === 'hostile' ? `${EVIL}${LONG}` : '127.0.0.1:5672/%2f (RabbitMQ 3.10.8)' },
       links: [link('gateway', 'users', 12.4, { ...users, ...evil }), link('gateway', 'orders', 48, evil), link('orders', 'users', 41, users), link('orders', 'broker', 44, amqp), link('users', 'broker', 3.2, { ...amqp, ...(scene === 'silent' && users) }), link('broker', 'users', 44, { ...amqp, ...(scene === 'silent' && users) }), link('broker', 'orders', 3.2, amqp)],
-      incidents: { gateway: 3, users: this.#scene.length, orders: 9 }, faults: this.faults, experiment: this.#experiment,
+      incidents: { gateway: 3, users: 8 + this.#changes, orders: 9 }, faults: this.faults, experiment: this.#experiment,
     }
   }
 

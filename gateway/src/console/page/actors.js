@@ -5,13 +5,13 @@ import { make, setAttribute, setHidden, setText, showFacts } from './dom.js'
 import { showState } from './states.js'
 import { cause, clockTime, number } from './words.js'
 
-export function makeActor({ name }) {
+export function makeActor(name, service) {
   const state = make('span', { class: 'state' }, make('span', { class: 'words' }))
   const symbol = make('span', { class: 'symbol', 'aria-hidden': 'true' })
   const [generation, restarts, mailbox] = ['generation', 'restarts', 'mailbox'].map((what) => make('span', { class: `figure ${what}` }))
   const why = make('span', { class: 'why' })
   const facts = make('dl', { class: 'facts' })
-  const row = make('summary', { class: 'actor' }, symbol, make('span', { class: 'name', title: name }, shortName(name)), state, generation, restarts, mailbox, why)
+  const row = make('summary', { class: 'actor' }, symbol, make('span', { class: 'name', title: name }, shortName(name, service)), state, make('span', { class: 'figures' }, generation, restarts, mailbox), why)
   const details = make('details', { 'data-actor': name }, row, facts)
   let latest = null
   details.addEventListener('toggle', () => latest && unfold())
@@ -59,7 +59,8 @@ function figure(node, value, before, after = '') {
   node.replaceChildren(make('span', { class: 'unit' }, before), said, make('span', { class: 'unit' }, after))
 }
 
-const shortName = (name) => name.replace(/^consumer:/, '⇥ ')
+/** `consumer:users.order-created` of users is `⇥ order-created`; unfolded it says its whole name. */
+const shortName = (name, service) => name.replace(/^consumer:/, '⇥ ').replace(`⇥ ${service}.`, '⇥ ')
 
 /** Nested state as lines: `consumers.0.acked` becomes `consumers 1 acked`. */
 function flat(value, path = '') {

@@ -56,7 +56,7 @@ export function experimentsHearReceipt(receipt) {
 }
 
 function begin() {
-  const panel = addTab('break', 'Break something')
+  const panel = addTab('break', ['Break', make('span', { class: 'roomy' }, ' something')])
   parts = {
     note: make('p', { class: 'note', role: 'status' }),
     running: make('div', { class: 'card running', hidden: true }),

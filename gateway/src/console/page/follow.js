@@ -127,7 +127,7 @@ function makeStep() {
     node,
     update(step) {
       const [word, kind] = WORDS[step.step] ?? [step.step, 'unknown']
-      setText(what, step.attempt > 1 ? `${word} (${step.attempt}.)` : word)
+      setText(what, word)
       setAttribute(node, 'data-step', kind)
       setAttribute(at, 'datetime', step.at)
       setAttribute(at, 'title', step.at)
@@ -142,10 +142,11 @@ function makeStep() {
   }
 }
 
-function whoDid({ service, pid, actor, generation, queue, redelivered }) {
+function whoDid({ service, pid, actor, generation, queue, attempt, redelivered }) {
   const said = [`${service}${pid ? ` (process ${pid})` : ''}`]
   if (actor) said.push(generation ? `${actor}, generation ${generation}` : actor)
-  if (queue) said.push(queue)
+  if (queue && !actor?.includes(queue)) said.push(queue)
+  if (attempt > 1) said.push(`attempt ${attempt}`)
   if (redelivered) said.push('delivered again')
   return said.join(' · ')
 }

@@ -7,7 +7,7 @@
 //            broker
 
 import { counting, now } from './clock.js'
-import { byId, make, setHidden, setText, showList } from './dom.js'
+import { byId, make, setAttribute, setHidden, setText, showList } from './dom.js'
 import { makeLink } from './links.js'
 import { makeProcess } from './processes.js'
 import { showState } from './states.js'
@@ -55,7 +55,7 @@ function makeNode(name, what) {
   const node = make(
     'article',
     { class: 'node', 'aria-labelledby': `node-${name}`, 'data-node': name },
-    make('header', {}, make('h2', { id: `node-${name}` }, name), make('span', { class: 'what' }, what), figures, state),
+    make('header', {}, make('h2', { id: `node-${name}` }, name), state, make('span', { class: 'what' }, what), figures),
     processes,
   )
   return {
@@ -68,7 +68,8 @@ function makeNode(name, what) {
       showState(node, shown)
       showState(state, shown)
       setText(figures, figuresOf(list))
-      showList(processes, list, ({ address, service }) => address ?? service, makeProcess)
+      setAttribute(processes, 'data-several', list.length > 1)
+      showList(processes, list.filter(Boolean), ({ address, service }) => address ?? service, makeProcess)
     },
   }
 }
@@ -98,7 +99,7 @@ function makeBroker() {
   const node = make(
     'article',
     { class: 'node broker', 'aria-labelledby': 'node-broker', 'data-node': 'broker' },
-    make('header', {}, make('h2', { id: 'node-broker' }, 'broker'), name, figures, away, state),
+    make('header', {}, make('h2', { id: 'node-broker' }, 'broker'), state, away, name, figures),
   )
   let since = null
   return {

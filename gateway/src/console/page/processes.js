@@ -17,19 +17,19 @@ export function makeProcess() {
     { class: 'titles', 'aria-hidden': 'true' },
     ...['', 'actor', 'state', 'gen', 'restarts', 'mailbox'].map((title) => make('span', {}, title)),
   )
-  const node = make('li', { class: 'process' }, make('p', { class: 'line' }, address, about, state), trouble, titles, actors)
+  const node = make('li', { class: 'process' }, make('p', { class: 'line' }, state, address, about), trouble, titles, actors)
   return {
     node,
     update(process) {
       showState(node, process.state)
-      showState(state, process.state, process.state === 'ready' ? '' : process.state)
+      showState(state, process.state, process.state)
       setText(address, process.address ?? '')
       counting(about, () => setText(about, aboutOf(process)))
       const isTroubled = process.state !== 'ready'
       setHidden(trouble, !isTroubled)
       counting(trouble, isTroubled ? () => setText(trouble, troubleOf(process)) : null)
       setHidden(titles, !process.actors?.length)
-      showList(actors, process.actors ?? [], ({ name }) => name, makeActor)
+      showList(actors, process.actors ?? [], ({ name }) => name, ({ name }) => makeActor(name, process.service))
     },
   }
 }

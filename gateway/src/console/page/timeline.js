@@ -11,7 +11,7 @@ const MOST = 1000
 // Open entries end without a new number, so they are looked after as long as there are some.
 const OPEN_MS = 1000
 
-const SYMBOLS = { actor: '↻', link: '⚡', blocked: '▮', breaker: '⏻', ejection: '⊘', process: '⟲', operator: '☞' }
+const SYMBOLS = { actor: '↻', link: '✕', blocked: '■', breaker: '⊗', ejection: '⊘', process: '◌', operator: '›' }
 
 let limit = PAGE
 let seen = ''

@@ -2,6 +2,7 @@
 
 import { byId } from './dom.js'
 import { showState } from './states.js'
+import { count } from './words.js'
 
 export function showVerdict(snapshot) {
   const troubles = troublesOf(snapshot)
@@ -20,10 +21,12 @@ export function troublesOf({ broker, services, links, gateway }) {
   const troubles = []
   const say = (said, bad = true) => troubles.push({ said, bad })
 
-  if (broker.state === 'away') say('the broker is away, events wait')
-  if (broker.state === 'blocked') say('the broker takes no events, they wait', false)
+  const waits = waitingIn(services)
+  const waiting = waits ? `, ${count(waits, 'event')} ${waits === 1 ? 'waits' : 'wait'}` : ', events will wait'
+  if (broker.state === 'away') say(`the broker is away${waiting}`)
+  if (broker.state === 'blocked') say(`the broker takes no events${waiting}`, false)
   const silent = services.filter(({ processes }) => processes.length && processes.every(({ state }) => state === 'silent'))
-  for (const { name } of silent) say(`${name} does not answer`)
+  for (const { name } of silent) say(`the ${name} service does not answer`)
 
   const gone = new Set([...silent.map(({ name }) => name), ...(broker.state === 'away' ? ['broker'] : [])])
   for (const { from, to, state } of links) {
@@ -39,6 +42,12 @@ export function troublesOf({ broker, services, links, gateway }) {
     else if (state === 'degraded' && !troubles.length) say(`${service} is degraded${reason ? `: ${reason}` : ''}`, false)
   }
   return troubles
+}
+
+/** The events in the outboxes of all processes. */
+export function waitingIn(services) {
+  const actors = services.flatMap(({ processes }) => processes).flatMap(({ actors }) => actors ?? [])
+  return actors.reduce((sum, { name, observed }) => sum + (name === 'repository' ? (observed?.outboxPending ?? 0) : 0), 0)
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)
