@@ -24,8 +24,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     broker::{Consumer, Delivery, Disposition},
     http::is_no_object,
+    ledger::{Ledger, StepKind},
     store::{Command, RepositoryError, RepositoryHandle},
-    supervision::{AskError, Handle, Observe},
+    supervision::{AskError, Handle, Life, Observe},
 };
 
 /// How long one delivery may take before it is tried again.
@@ -70,6 +71,8 @@ pub enum Verdict {
 pub struct EventConsumer<H> {
     handler: H,
     repository: RepositoryHandle,
+    ledger: Ledger,
+    life: Life,
     counts: Arc<Counts>,
 }
 
@@ -94,8 +97,8 @@ struct EventConsumerState {
 
 impl<H: EventHandler> EventConsumer<H> {
     /// Builds a generation that has counted nothing.
-    pub fn new(handler: H, repository: RepositoryHandle) -> Self {
-        Self { handler, repository, counts: Arc::default() }
+    pub fn new(handler: H, repository: RepositoryHandle, ledger: Ledger, life: Life) -> Self {
+        Self { handler, repository, ledger, life, counts: Arc::default() }
     }
 }
 
@@ -128,15 +131,30 @@ enum Handled {
     Unavailable(RepositoryError),
 }
 
+impl Handled {
+    fn step(&self) -> (StepKind, Option<String>) {
+        match self {
+            Self::Judged(Verdict::Applied) => (StepKind::Applied, None),
+            Self::Judged(Verdict::SeenBefore) => (StepKind::SeenBefore, None),
+            Self::Judged(Verdict::NotYet(reason)) => (StepKind::NotYet, Some(reason.clone())),
+            Self::Unavailable(error) => (StepKind::NotYet, Some(error.to_string())),
+            Self::Refused(reason) => (StepKind::Rejected, Some(reason.clone())),
+        }
+    }
+}
+
 impl<H: EventHandler> Handler<Consume> for EventConsumer<H> {
     type Result = ResponseFuture<Disposition>;
 
     fn handle(&mut self, Consume(delivery): Consume, _: &mut Self::Context) -> Self::Result {
         let (handler, repository) = (self.handler.clone(), self.repository.clone());
+        let (ledger, generation) = (self.ledger.clone(), self.life.generation());
         let counts = self.counts.clone();
         Box::pin(async move {
-            let handled = handle(handler, repository, delivery).await;
+            let handled = handle(handler, repository, &delivery).await;
             counts.count(&handled);
+            let (step, reason) = handled.step();
+            ledger.handled(&delivery, step, reason, generation);
             match handled {
                 Handled::Judged(Verdict::Applied | Verdict::SeenBefore) => Disposition::Done,
                 Handled::Judged(Verdict::NotYet(reason)) => Disposition::Retry(reason),
@@ -148,7 +166,7 @@ impl<H: EventHandler> Handler<Consume> for EventConsumer<H> {
     }
 }
 
-async fn handle<H: EventHandler>(handler: H, repository: RepositoryHandle, delivery: Delivery) -> Handled {
+async fn handle<H: EventHandler>(handler: H, repository: RepositoryHandle, delivery: &Delivery) -> Handled {
     if delivery.event_type != H::TYPE {
         return Handled::Refused(format!("unknown type {:?}", delivery.event_type));
     }
@@ -160,7 +178,7 @@ async fn handle<H: EventHandler>(handler: H, repository: RepositoryHandle, deliv
         Ok(event) => event,
         Err(error) => return Handled::Refused(refusal(&error)),
     };
-    match repository.write(handler.command(event, &delivery)).await {
+    match repository.write(handler.command(event, delivery)).await {
         Ok(outcome) => Handled::Judged(handler.verdict(outcome)),
         Err(error) => Handled::Unavailable(error),
     }

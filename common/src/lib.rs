@@ -10,9 +10,12 @@ pub mod config;
 pub mod telemetry;
 
 pub mod backoff;
+pub mod journal;
 pub mod supervision;
+pub mod timeline;
 
 pub mod event;
+pub mod ledger;
 
 pub mod store;
 

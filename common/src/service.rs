@@ -15,20 +15,22 @@ use std::{
 use actix::{Arbiter, System};
 
 use crate::{
-    broker::{BrokerActor, BrokerConfig, BrokerMetrics, StopConsuming, Subscription},
+    broker::{BrokerActor, BrokerConfig, BrokerMetrics, History, StopConsuming, Subscription},
     config::Environment,
     consumer::{EventConsumer, EventHandler, ToActor},
     http::{
         Condition, HttpConfig, HttpMetrics, Internal, Probes, Routes, Server, ServerHandle, healthcheck,
         signals,
     },
+    ledger::{Ledger, LedgerConfig},
     relay::{OutboxRelay, RelayMetrics, Wake},
-    store::{PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreMetrics},
+    store::{PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreKind, StoreMetrics},
     supervision::{ESCALATED, Handle, Spec, Supervisor},
     telemetry::{
         self,
         metrics::{Metrics, Registry},
     },
+    timeline::Timeline,
 };
 
 /// Exit code for a configuration that cannot be used (`EX_CONFIG` of BSD's sysexits).
@@ -43,6 +45,12 @@ const CONSUMERS_DEADLINE: Duration = Duration::from_secs(5);
 /// How long the outbox may take to empty at the end; what is left goes at the next start.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long the ledger may take to write its last lines.
+const LEDGER_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Most events of a former process that the ledger looks at.
+const LEFT_EVENTS: usize = 10_000;
+
 /// How long a stop may take in all, before the process ends anyway.
 const STOP_DEADLINE: Duration = Duration::from_secs(24);
 
@@ -55,6 +63,8 @@ pub struct ServiceConfig {
     pub broker: BrokerConfig,
     /// Where it keeps its data.
     pub store: StoreConfig,
+    /// How much the ledger keeps.
+    pub ledger: LedgerConfig,
     /// Whether faults may be injected over HTTP (`DEMO_FAULTS`).
     pub faults: bool,
 }
@@ -65,6 +75,7 @@ impl ServiceConfig {
             http: HttpConfig::from_env(env, default_port),
             broker: BrokerConfig::from_env(env),
             store: StoreConfig::from_env(env),
+            ledger: LedgerConfig::from_env(env),
             faults: env.flag("DEMO_FAULTS", false),
         }
     }
@@ -131,6 +142,7 @@ pub struct Foundation {
     pub registry: Registry,
     /// Keeps the service's own actors alive.
     pub supervisor: Supervisor,
+    ledger: Ledger,
     /// The service's data.
     pub repository: RepositoryHandle,
 }
@@ -138,25 +150,33 @@ pub struct Foundation {
 impl Foundation {
     fn lay(name: &'static str, config: ServiceConfig) -> Self {
         let mut registry = Registry::default();
-        let supervisor = Supervisor::new(name, &mut registry);
+        let folder = match config.store.kind {
+            StoreKind::Redb => Some(config.store.folder.as_path()),
+            StoreKind::Memory => None,
+        };
+        let timeline = Timeline::open(name, folder);
+        let ledger = Ledger::open(name, folder, config.ledger);
+        let supervisor = Supervisor::new(name, timeline, &mut registry);
         // The store waits for the disk; the broker's heartbeats and the workers must not wait with it.
         let (store_thread, broker_thread) = (Arbiter::new(), Arbiter::new());
         let relay = Arc::new(OnceLock::<Handle<OutboxRelay>>::new());
 
         let (store, metrics) = (config.store.clone(), StoreMetrics::register(name, &mut registry));
         let shortage = Shortage::default();
-        let woken = relay.clone();
+        let (woken, noted) = (relay.clone(), ledger.clone());
         let spec = Spec::new("repository");
         let repository = supervisor.supervise(&store_thread.handle(), spec, move |life| {
-            let relay = woken.clone();
-            let wake = move || {
+            let (relay, ledger) = (woken.clone(), noted.clone());
+            let on_events = move |events| {
+                ledger.committed(events);
                 if let Some(relay) = relay.get() {
                     relay.notify(Wake);
                 }
             };
-            Ok(Repository::open(name, &store, metrics.clone(), shortage.clone(), wake, life)?)
+            Ok(Repository::open(name, &store, metrics.clone(), shortage.clone(), on_events, life)?)
         });
         let repository = RepositoryHandle::new(repository, REPOSITORY_DEADLINE);
+        actix::spawn(note_what_was_left(repository.clone(), ledger.clone()));
 
         let (stored, kept) = (repository.clone(), supervisor.clone());
         let probes = Probes::new()
@@ -179,6 +199,7 @@ impl Foundation {
             subscriptions,
             registry,
             supervisor,
+            ledger,
             repository,
         }
     }
@@ -195,10 +216,10 @@ impl Foundation {
 
     /// Subscribes to the events that `handler` takes.
     pub fn consume<H: EventHandler>(&mut self, handler: H) {
-        let repository = self.repository.clone();
+        let (repository, ledger) = (self.repository.clone(), self.ledger.clone());
         let spec = Spec::new(format!("consumer:{}", H::QUEUE));
-        let consumer = self.supervisor.supervise(&self.store_thread.handle(), spec, move |_| {
-            Ok(EventConsumer::new(handler.clone(), repository.clone()))
+        let consumer = self.supervisor.supervise(&self.store_thread.handle(), spec, move |life| {
+            Ok(EventConsumer::new(handler.clone(), repository.clone(), ledger.clone(), life))
         });
         self.subscriptions.push(Subscription {
             queue: H::QUEUE,
@@ -216,18 +237,21 @@ impl Foundation {
         routes: impl Fn(&mut Routes) + Clone + Send + 'static,
     ) -> Result<Service, Box<dyn Error>> {
         let Self { name, config, probes, broker_thread, relay, subscriptions, mut registry, .. } = self;
-        let (supervisor, repository) = (self.supervisor, self.repository);
+        let (supervisor, repository, ledger) = (self.supervisor, self.repository, self.ledger);
+        let timeline = supervisor.timeline().clone();
 
         let (link, metrics) = (config.broker.clone(), BrokerMetrics::register(name, &mut registry));
         let spec = BrokerActor::spec(&link);
+        let history = History { ledger: ledger.clone(), timeline: timeline.clone() };
         let broker = supervisor.supervise(&broker_thread.handle(), spec, move |life| {
-            Ok(BrokerActor::new(link.clone(), subscriptions.clone(), metrics.clone(), life))
+            let (link, metrics) = (link.clone(), metrics.clone());
+            Ok(BrokerActor::new(link, subscriptions.clone(), metrics, history.clone(), life))
         });
 
         let (outbox, link) = (repository.clone(), broker.clone());
         let metrics = RelayMetrics::register(name, &mut registry);
         let relayed = supervisor.supervise(&broker_thread.handle(), Spec::new("relay"), move |_| {
-            Ok(OutboxRelay::new(outbox.clone(), link.clone(), metrics.clone()))
+            Ok(OutboxRelay::new(outbox.clone(), link.clone(), metrics.clone(), timeline.clone()))
         });
         // Set once, here.
         let _ = relay.set(relayed);
@@ -239,13 +263,15 @@ impl Foundation {
         });
         let http_metrics = HttpMetrics::register(name, &mut registry);
         let internal = Internal {
+            service: name,
             probes: probes.clone(),
             metrics: Metrics::new(registry),
             supervisor: supervisor.clone(),
+            ledger: Some(ledger.clone()),
             faults: config.faults,
         };
         let server = Server::bind(name, &config.http, internal, http_metrics, routes)?;
-        Ok(Service { server, probes, supervisor, repository, broker })
+        Ok(Service { server, probes, supervisor, ledger, repository, broker })
     }
 }
 
@@ -254,6 +280,7 @@ pub struct Service {
     server: Server,
     probes: Probes,
     supervisor: Supervisor,
+    ledger: Ledger,
     repository: RepositoryHandle,
     broker: Handle<BrokerActor>,
 }
@@ -267,7 +294,7 @@ impl Service {
     /// Serves until SIGTERM or SIGINT (exit code 0), until an actor failed too often ([`ESCALATED`]), or until the
     /// server cannot go on.
     pub async fn run_until_stopped(self) -> ExitCode {
-        let Self { server, probes, supervisor, repository, broker } = self;
+        let Self { server, probes, supervisor, ledger, repository, broker } = self;
         let handle = server.handle();
         let serving = actix::spawn(server.run());
         let (reason, code) = tokio::select! {
@@ -280,6 +307,8 @@ impl Service {
         probes.drain();
         end_in_time();
         stop(&handle, &repository, &broker, &supervisor).await;
+        ledger.flush(LEDGER_DEADLINE);
+        supervisor.timeline().stopped();
         if let Ok(Err(error)) = serving.await {
             log::error!("event=server_failed error={:?}", error.to_string());
             return ExitCode::FAILURE;
@@ -302,6 +331,14 @@ async fn stop(
     }
     flush(repository, broker).await;
     supervisor.stop().await;
+}
+
+/// Notes the events that a former process left in the outbox, which it may have had no time to note.
+async fn note_what_was_left(repository: RepositoryHandle, ledger: Ledger) {
+    let left = PendingEvents { after: 0, limit: LEFT_EVENTS };
+    if let Ok(rows) = repository.read(left).await {
+        ledger.found(rows.into_iter().map(|row| row.envelope).collect());
+    }
 }
 
 /// Waits until no event is left in the outbox, as far as the broker is there to take them.

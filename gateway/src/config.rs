@@ -22,6 +22,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// What of the environment wins over the file.
     pub overrides: Overrides,
+    /// Where the gateway keeps its timeline (`DATA_DIR`); in memory where nothing is said, for it owns nothing else.
+    pub data: Option<PathBuf>,
     /// Whether faults may be injected through the admin server (`DEMO_FAULTS`).
     pub faults: bool,
 }
@@ -42,7 +44,9 @@ impl Config {
             mistakes.iter().for_each(|mistake| env.mistake(mistake.to_string()));
             Settings::default()
         });
-        Self { public, admin, settings, file, overrides, faults: env.flag("DEMO_FAULTS", false) }
+        let data = Some(env.text("DATA_DIR", "")).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        let faults = env.flag("DEMO_FAULTS", false);
+        Self { public, admin, settings, file, overrides, data, faults }
     }
 }
 

@@ -12,6 +12,7 @@ use common::{
     http::{Condition, Drain, HttpMetrics, Internal, Probes, Server, signals},
     supervision::{ESCALATED, Spec, Supervisor},
     telemetry::metrics::{Metrics, Registry},
+    timeline::Timeline,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -65,7 +66,7 @@ impl Gateway {
     /// # Errors
     /// When one of the ports cannot be listened on.
     pub fn build(config: Config) -> io::Result<Self> {
-        let Config { public, admin, settings, file, overrides, faults } = config;
+        let Config { public, admin, settings, file, overrides, data, faults } = config;
         // Before anything else: until it is caught, the signal ends the process.
         let hangups = signal(SignalKind::hangup())?;
         if settings.auth.mode == AuthMode::Open {
@@ -74,7 +75,8 @@ impl Gateway {
             );
         }
         let mut registry = Registry::default();
-        let supervisor = Supervisor::new("gateway", &mut registry);
+        let supervisor =
+            Supervisor::new("gateway", Timeline::open("gateway", data.as_deref()), &mut registry);
         let upstreams = Upstreams::new(&mut registry);
         upstreams.apply(&settings.upstreams);
         let probes = Probes::new();
@@ -93,9 +95,11 @@ impl Gateway {
         let admin_metrics = HttpMetrics::register("gateway_admin", &mut registry);
         let public = PublicServer::bind(&public, shared.clone(), &supervisor)?;
         let internal = Internal {
+            service: "gateway",
             probes: probes.clone(),
             metrics: Metrics::new(registry),
             supervisor: supervisor.clone(),
+            ledger: None,
             faults,
         };
         let admin = Server::bind("gateway_admin", &admin, internal, admin_metrics, |_| {})?;
@@ -148,6 +152,7 @@ impl Gateway {
         admin_handle.stop_gracefully().await;
         supervisor.stop().await;
         public.end();
+        supervisor.timeline().stopped();
         log::info!("event=stopped");
         code
     }

@@ -19,6 +19,10 @@ impl Event for OrderCreated {
     fn aggregate(&self) -> &str {
         self.0.id.as_str()
     }
+
+    fn about(&self) -> Vec<&str> {
+        vec![self.0.id.as_str(), self.0.user_id.as_str()]
+    }
 }
 
 /// Published when an order was cancelled.
@@ -31,6 +35,10 @@ impl Event for OrderCancelled {
 
     fn aggregate(&self) -> &str {
         self.0.id.as_str()
+    }
+
+    fn about(&self) -> Vec<&str> {
+        vec![self.0.id.as_str(), self.0.user_id.as_str()]
     }
 }
 

@@ -27,9 +27,10 @@ pub(crate) fn build(config: CustomersConfig, mut foundation: Foundation) -> Resu
     let store = foundation.config().store.clone();
     foundation.consume(OnUserCreated { retention: store.inbox_retention });
 
-    let customers = foundation
-        .supervisor
-        .supervise(&Arbiter::current(), Spec::new("customers"), move |_| Ok(Customers::new(config.clone())));
+    let timeline = foundation.supervisor.timeline().clone();
+    let customers = foundation.supervisor.supervise(&Arbiter::current(), Spec::new("customers"), move |_| {
+        Ok(Customers::new(config.clone(), timeline.clone()))
+    });
     let app = web::Data::new(App {
         repository: foundation.repository.clone(),
         writes: KeyedWrites::new(foundation.repository.clone(), store.idempotency_retention),

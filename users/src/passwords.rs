@@ -219,6 +219,7 @@ mod tests {
     use common::{
         supervision::{Handle, Spec, Supervisor},
         telemetry::metrics::Registry,
+        timeline::Timeline,
     };
 
     use super::*;
@@ -227,7 +228,7 @@ mod tests {
 
     /// A pool under a guardian, which has started it.
     async fn pool() -> Handle<Passwords> {
-        let supervisor = Supervisor::new("test", &mut Registry::default());
+        let supervisor = Supervisor::new("test", Timeline::open("test", None), &mut Registry::default());
         let handle = supervisor.supervise_here(Spec::new("passwords"), |life| Ok(Passwords::start(life)?));
         while !handle.is_healthy() {
             tokio::task::yield_now().await;

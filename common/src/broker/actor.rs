@@ -4,14 +4,28 @@ use super::{
     BrokerConfig, BrokerMetrics, BrokerState, LinkStatus, Subscription,
     link::{Link, Running},
 };
-use crate::supervision::{Life, Spec};
+use crate::{
+    ledger::Ledger,
+    supervision::{Life, Spec},
+    timeline::Timeline,
+};
+
+/// Where a link tells what happens over it.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The steps of each event.
+    pub ledger: Ledger,
+    /// What goes wrong and heals.
+    pub timeline: Timeline,
+}
 
 /// Owns one link to the broker, from the attempt to make it to its end. See the [room](super).
 pub struct BrokerActor {
     config: BrokerConfig,
     subscriptions: Vec<Subscription>,
     metrics: BrokerMetrics,
-    life: Life,
+    pub(super) history: History,
+    pub(super) life: Life,
     pub(super) link: Option<Link>,
 }
 
@@ -21,14 +35,15 @@ impl BrokerActor {
         config: BrokerConfig,
         subscriptions: Vec<Subscription>,
         metrics: BrokerMetrics,
+        history: History,
         life: Life,
     ) -> Self {
-        Self { config, subscriptions, metrics, life, link: None }
+        Self { config, subscriptions, metrics, history, life, link: None }
     }
 
     /// How its guardian keeps it alive: for ever, whatever the broker does, with the configured backoff.
     pub fn spec(config: &BrokerConfig) -> Spec {
-        Spec::new("broker").backoff(config.reconnect).healthy_when_it_says_so()
+        Spec::new("broker").backoff(config.reconnect).healthy_when_it_says_so().is_link()
     }
 
     pub(super) fn state(&self) -> BrokerState {
@@ -82,7 +97,9 @@ impl Actor for BrokerActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        let connecting = Link::connect(self.config.clone(), self.subscriptions.clone(), self.metrics.clone());
+        let (config, subscriptions) = (self.config.clone(), self.subscriptions.clone());
+        let (metrics, history) = (self.metrics.clone(), self.history.clone());
+        let connecting = Link::connect(config, subscriptions, metrics, history, self.life.generation());
         context.spawn(wrap_future::<_, Self>(connecting).map(|connected, actor, context| match connected {
             Ok((link, running)) => actor.connected(link, running, context),
             Err(error) => actor.lost(&error.to_string(), context),

@@ -1,19 +1,24 @@
 //! One link: what a generation of the actor connects, owns and loses.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use super::{
-    BrokerConfig, BrokerError, BrokerMetrics, Subscription, preflight,
+    BrokerConfig, BrokerError, BrokerMetrics, History, Subscription, preflight,
     publisher::{Blocked, Publisher},
     state::Tally,
     topology,
     wire::{Watch, Wire},
     worker::{Worker, attach},
 };
+use crate::timeline::{IncidentId, IncidentKind, Timeline};
 
 /// How long declaring everything and attaching the consumers may take; the first quorum queue takes a while.
 const SETUP_DEADLINE: Duration = Duration::from_secs(15);
@@ -48,6 +53,8 @@ impl Link {
         config: BrokerConfig,
         subscriptions: Vec<Subscription>,
         metrics: BrokerMetrics,
+        history: History,
+        generation: u64,
     ) -> Result<(Self, Running), BrokerError> {
         let found = preflight::find(&config).await?;
         let service = metrics.service;
@@ -82,6 +89,8 @@ impl Link {
                     publisher: publisher.clone(),
                     tally,
                     metrics: metrics.clone(),
+                    ledger: history.ledger.clone(),
+                    generation,
                     stopping: stopping_out.clone(),
                     broken: broken.clone(),
                 };
@@ -94,7 +103,7 @@ impl Link {
             }
             Ok(publisher)
         };
-        let lost = watch_both(publishing_watch, consuming_watch, blocked, metrics.clone());
+        let lost = watch_both(publishing_watch, consuming_watch, blocked, metrics.clone(), history.timeline);
         let mut lost = Box::pin(lost);
         let publisher = match select(&mut lost, Box::pin(timeout(SETUP_DEADLINE, setup))).await {
             // What was refused says more than that the channel was closed for it.
@@ -183,21 +192,46 @@ impl Running {
     }
 }
 
+/// The broker takes no messages; over when it is dropped, also with the link.
+struct OpenIncident {
+    timeline: Timeline,
+    id: IncidentId,
+}
+
+impl OpenIncident {
+    fn begin(timeline: &Timeline, reason: &str) -> Self {
+        Self { timeline: timeline.clone(), id: timeline.begin(IncidentKind::Blocked, "broker", reason) }
+    }
+}
+
+impl Drop for OpenIncident {
+    fn drop(&mut self) {
+        self.timeline.end(self.id);
+    }
+}
+
 /// Waits until either connection ends; returns why.
 async fn watch_both(
     publishing: Watch,
     consuming: Watch,
     blocked: watch::Sender<Option<Blocked>>,
     metrics: BrokerMetrics,
+    timeline: Timeline,
 ) -> String {
+    let incident = Mutex::new(None::<OpenIncident>);
+    let tell = |open| *incident.lock().unwrap_or_else(PoisonError::into_inner) = open;
     let on_blocked = |reason: Option<String>| {
         metrics.blocked.set(i64::from(reason.is_some()));
         let since = Timestamp::now();
         match &reason {
-            Some(reason) => log::warn!("event=blocked reason={reason:?}"),
+            Some(reason) => {
+                log::warn!("event=blocked reason={reason:?}");
+                tell(Some(OpenIncident::begin(&timeline, reason)));
+            }
             None => {
                 let before = blocked.borrow().as_ref().map_or(since, |blocked| blocked.since);
                 log::info!("event=unblocked after_ms={}", since.duration_since(before).as_millis());
+                tell(None);
             }
         }
         blocked.send_replace(reason.map(|reason| Blocked { since, reason }));

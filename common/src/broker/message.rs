@@ -39,7 +39,7 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// Writes an event.
     pub(super) fn event(envelope: Envelope) -> Self {
-        let Envelope { id, event_type, aggregate, source, time, origin, body } = envelope;
+        let Envelope { id, event_type, aggregate, source, time, origin, body, .. } = envelope;
         let mut headers = FieldTable::default();
         headers
             .insert(TRACEPARENT.into(), text(&origin.traceparent.to_string()))
@@ -118,7 +118,7 @@ impl Incoming {
             id,
             event_type,
             source: given(properties.app_id()),
-            origin: Origin { request_id, traceparent },
+            origin: Origin { request_id, traceparent, accepted_at: None },
             time,
             body: self.body.clone(),
             attempt: self.attempt(),
@@ -192,6 +192,7 @@ mod tests {
             id: EventId::fresh(),
             event_type: "order.created".to_owned(),
             aggregate: "o1".to_owned(),
+            about: Vec::new(),
             source: "orders".to_owned(),
             time: "2026-11-03T10:11:12.345Z".parse().expect("a sound time"),
             origin: Origin::fresh(),

@@ -43,7 +43,7 @@ mod yardstick;
 mod error;
 mod metrics;
 
-pub use actor::BrokerActor;
+pub use actor::{BrokerActor, History};
 pub use config::BrokerConfig;
 pub use consume::{Consumer, Delivery, Disposition, Subscription};
 pub use dead_letters::{DeadLetter, DeadLetters, Replayed};

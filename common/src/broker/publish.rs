@@ -2,7 +2,7 @@ use actix::{Handler, Message, ResponseFuture};
 use futures_util::FutureExt;
 
 use super::{BrokerActor, message::Outgoing};
-use crate::event::Envelope;
+use crate::event::{Envelope, EventId};
 
 /// Publishes events, each mandatory and confirmed.
 ///
@@ -45,8 +45,17 @@ impl Handler<Publish> for BrokerActor {
     fn handle(&mut self, Publish(envelopes): Publish, _: &mut Self::Context) -> Self::Result {
         match &self.link {
             Some(link) => {
+                let events: Vec<EventId> = envelopes.iter().map(|envelope| envelope.id.clone()).collect();
                 let messages = envelopes.into_iter().map(Outgoing::event).collect();
-                link.publisher.publish(messages).boxed_local()
+                let publishing = link.publisher.publish(messages);
+                let (ledger, generation) = (self.history.ledger.clone(), self.life.generation());
+                ledger.published(&events, generation);
+                publishing
+                    .map(move |outcomes| {
+                        ledger.settled(events, &outcomes, generation);
+                        outcomes
+                    })
+                    .boxed_local()
             }
             None => {
                 let outcome = PublishOutcome::NotSent("not connected to the broker".to_owned());

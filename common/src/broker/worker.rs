@@ -25,7 +25,7 @@ use super::{
     publisher::Publisher,
     state::Tally,
 };
-use crate::{backoff::Backoff, telemetry::log::panic_message};
+use crate::{backoff::Backoff, ledger::Ledger, telemetry::log::panic_message};
 
 /// Larger bodies are no events of ours; they go to the dead letters unread.
 const BODY_MAX: usize = 1024 * 1024;
@@ -47,6 +47,9 @@ pub(super) struct Worker {
     pub(super) publisher: Publisher,
     pub(super) tally: Arc<Tally>,
     pub(super) metrics: BrokerMetrics,
+    pub(super) ledger: Ledger,
+    /// The generation of the link.
+    pub(super) generation: u64,
     /// Turns true when the service is about to end.
     pub(super) stopping: watch::Receiver<bool>,
     /// Told when a retry queue or the dead letters' is gone: only connecting anew declares it again.
@@ -114,12 +117,14 @@ impl Worker {
         let _in_progress = InProgress::begin(self.tally.clone());
         let message = Incoming::take(&mut raw);
         let delivery = message.delivery(self.subscription.queue);
+        self.ledger.delivered(&delivery, self.generation);
         let Some((answer, count)) = self.dispose(&message, &delivery).await else { return };
-        let Delivery { id, event_type, attempt, queue, .. } = delivery;
+        let Delivery { id, event_type, attempt, queue, .. } = &delivery;
         let id = id.as_str();
         match raw.acker.ack(BasicAckOptions::default()).await {
             Ok(true) => {
                 count.fetch_add(1, Ordering::Relaxed);
+                self.ledger.answered(&delivery, answer, self.generation);
                 self.metrics.count_delivery(queue, answer);
                 log::debug!(
                     "event=delivery queue={queue} id={id:?} type={event_type:?} attempt={attempt} answer={answer}"

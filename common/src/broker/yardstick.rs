@@ -104,6 +104,7 @@ impl Yardstick {
             id: EventId::fresh(),
             event_type: NAME.to_owned(),
             aggregate: Uuid::now_v7().to_string(),
+            about: Vec::new(),
             source: NAME.to_owned(),
             time: Timestamp::now(),
             origin: Origin::fresh(),

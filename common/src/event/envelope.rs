@@ -57,6 +57,9 @@ pub struct Envelope {
     pub event_type: String,
     /// The resource that it happened to; orders the events of one resource.
     pub aggregate: String,
+    /// All resources that it is about. For the ledger; it does not travel.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<String>,
     /// The service that published it; the AMQP `app_id`.
     pub source: String,
     /// When it was committed; the AMQP `timestamp` (whole seconds there) and the header `x-time`.
@@ -85,6 +88,7 @@ impl Envelope {
             id: EventId::fresh(),
             event_type: E::TYPE.to_owned(),
             aggregate: event.aggregate().to_owned(),
+            about: event.about().into_iter().map(str::to_owned).collect(),
             source: source.to_owned(),
             time,
             origin,

@@ -16,4 +16,9 @@ pub trait Event: Serialize + DeserializeOwned {
 
     /// The id of the resource that it happened to. Events of one aggregate are published in their order.
     fn aggregate(&self) -> &str;
+
+    /// The ids of all resources that it is about, by which it is found in the ledger.
+    fn about(&self) -> Vec<&str> {
+        vec![self.aggregate()]
+    }
 }

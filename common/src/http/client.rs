@@ -2,11 +2,10 @@ use std::{error::Error, fmt, time::Duration};
 
 use ::http::{
     Request, StatusCode,
-    header::{ACCEPT, CACHE_CONTROL, HOST, HeaderMap},
-    request::Builder,
+    header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue},
 };
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
@@ -37,7 +36,7 @@ impl Default for ClientConfig {
 
 /// Asks other services over kept-alive connections. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
-pub struct Client(legacy::Client<HttpConnector, Empty<Bytes>>);
+pub struct Client(legacy::Client<HttpConnector, Full<Bytes>>);
 
 /// A whole answer.
 #[derive(Clone, Debug)]
@@ -77,7 +76,9 @@ impl Client {
         origin: &Origin,
         deadline: Duration,
     ) -> Result<ClientResponse, ClientError> {
-        self.ask(Request::get(url), origin, deadline).await
+        let request =
+            Request::get(url).body(Bytes::new()).map_err(|error| ClientError(Failure::Url(error)))?;
+        self.send(request, origin, deadline).await
     }
 
     /// Gets `url` like [`get`](Self::get) and says `host` in `Host`, where `url` leads to an address and the
@@ -92,28 +93,45 @@ impl Client {
         origin: &Origin,
         deadline: Duration,
     ) -> Result<ClientResponse, ClientError> {
-        self.ask(Request::get(url).header(HOST, host), origin, deadline).await
+        let request = Request::get(url).header(HOST, host).body(Bytes::new());
+        self.send(request.map_err(|error| ClientError(Failure::Url(error)))?, origin, deadline).await
     }
 
-    async fn ask(
+    /// Sends `request` like [`get`](Self::get): a body is JSON unless its `Content-Type` says otherwise.
+    ///
+    /// # Errors
+    /// When there is no whole answer within `deadline`. Whether the server acted on the request is unknown then, unless
+    /// the error [`is_connect`](ClientError::is_connect).
+    pub async fn send(
         &self,
-        request: Builder,
+        request: Request<Bytes>,
         origin: &Origin,
         deadline: Duration,
     ) -> Result<ClientResponse, ClientError> {
-        let request = request
-            .header(ACCEPT, "application/json")
-            .header(REQUEST_ID, origin.request_id.as_str())
-            .header(TRACEPARENT, origin.traceparent.child().to_string())
-            .header(TIMEOUT_MS, deadline.as_millis().to_string())
-            .body(Empty::new())
-            .map_err(|error| ClientError(Failure::Url(error)))?;
+        let (mut head, body) = request.into_parts();
+        let headers = &mut head.headers;
+        if !body.is_empty() && !headers.contains_key(CONTENT_TYPE) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let traceparent = origin.traceparent.child().to_string();
+        let timeout_ms = deadline.as_millis().to_string();
+        for (name, value) in [
+            (REQUEST_ID, origin.request_id.as_str()),
+            (TRACEPARENT, traceparent.as_str()),
+            (TIMEOUT_MS, timeout_ms.as_str()),
+        ] {
+            let value =
+                HeaderValue::from_str(value).map_err(|error| ClientError(Failure::Url(error.into())))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        let request = Request::from_parts(head, Full::new(body));
         tokio::time::timeout(deadline, self.exchange(request))
             .await
             .unwrap_or_else(|_| Err(ClientError(Failure::Late)))
     }
 
-    async fn exchange(&self, request: Request<Empty<Bytes>>) -> Result<ClientResponse, ClientError> {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<ClientResponse, ClientError> {
         let response = self.0.request(request).await.map_err(|error| ClientError(Failure::Link(error)))?;
         let (head, mut answer) = response.into_parts();
         let mut body = BytesMut::new();

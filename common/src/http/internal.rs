@@ -3,39 +3,51 @@ use std::time::Duration;
 use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
 
-use super::{JsonBody, Probes, Problem};
+use super::{HttpMetrics, JsonBody, Probes, Problem, history, report::ProcessReport};
 use crate::{
+    ledger::Ledger,
     supervision::{Fault, Supervisor},
     telemetry::metrics::{self, Metrics},
 };
 
-/// What a service shows of its insides: probes, metrics and actors. Not for strangers.
+/// What a service shows of its insides: probes, metrics, actors, and what has happened. Not for strangers.
 #[derive(Clone)]
 pub struct Internal {
+    /// Which service.
+    pub service: &'static str,
     /// `/health/live` and `/health/ready`.
     pub probes: Probes,
     /// `/metrics`.
     pub metrics: Metrics,
-    /// `/actors`.
+    /// `/actors` and `/timeline`.
     pub supervisor: Supervisor,
+    /// `/ledger`, where events are kept.
+    pub ledger: Option<Ledger>,
     /// Whether `POST /actors/{name}/fault` exists (`DEMO_FAULTS`).
     pub faults: bool,
 }
 
 impl Internal {
-    pub(super) fn configure(&self, routes: &mut web::ServiceConfig) {
+    pub(super) fn configure(&self, routes: &mut web::ServiceConfig, traffic: &HttpMetrics) {
         self.probes.configure(routes);
         let metrics = self.metrics.clone();
-        let supervisor = self.supervisor.clone();
+        let (supervisor, traffic) = (self.supervisor.clone(), traffic.clone());
+        let (service, faults) = (self.service, self.faults);
         routes
             .service(web::resource("/metrics").get(move || {
                 let text = metrics.encode();
                 async move { HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(text) }
             }))
             .service(web::resource("/actors").get(move || {
-                let supervisor = supervisor.clone();
-                async move { HttpResponse::Ok().json(supervisor.report().await) }
+                let (supervisor, counts) = (supervisor.clone(), traffic.totals());
+                async move {
+                    HttpResponse::Ok().json(ProcessReport::of(service, &supervisor, counts, faults).await)
+                }
             }));
+        history::timeline(routes, self.supervisor.timeline());
+        if let Some(ledger) = &self.ledger {
+            history::ledger(routes, ledger);
+        }
         if self.faults {
             let supervisor = self.supervisor.clone();
             routes.service(web::resource("/actors/{name}/fault").post(

@@ -1,7 +1,15 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use actix_web::http::Method;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
+use serde::Serialize;
 
 use crate::telemetry::metrics::{Counter, Family, Histogram, Registry};
 
@@ -13,6 +21,16 @@ const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 pub struct HttpMetrics {
     requests: Family<Answered, Counter>,
     durations: Family<Asked, Histogram, fn() -> Histogram>,
+    totals: Arc<[AtomicU64; 2]>,
+}
+
+/// What a server has answered in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Those of them with a status from 500.
+    pub failures: u64,
 }
 
 impl HttpMetrics {
@@ -30,7 +48,7 @@ impl HttpMetrics {
             "Time until the head of the answer, by method and route pattern",
             durations.clone(),
         );
-        Self { requests, durations }
+        Self { requests, durations, totals: Arc::default() }
     }
 
     /// Finds where answers of `status` to `method` at `route` are counted, for those who count many of them.
@@ -42,10 +60,20 @@ impl HttpMetrics {
         }
     }
 
+    /// What was answered in all, but for what was counted by [`HttpSeries`].
+    pub fn totals(&self) -> Totals {
+        let [requests, failures] = [0, 1].map(|which| self.totals[which].load(Ordering::Relaxed));
+        Totals { requests, failures }
+    }
+
     pub(super) fn observe(&self, method: &Method, route: &RouteLabel, status: u16, took: Duration) {
         let asked = Asked { method: known(method), route: route.clone() };
         self.durations.get_or_create(&asked).observe(took.as_secs_f64());
         self.requests.get_or_create(&Answered { asked, status }).inc();
+        self.totals[0].fetch_add(1, Ordering::Relaxed);
+        if status >= 500 {
+            self.totals[1].fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -28,8 +28,10 @@ mod store_problem;
 
 mod metrics;
 
+mod history;
 mod internal;
 mod probes;
+mod report;
 
 pub mod signals;
 
@@ -57,7 +59,7 @@ pub use idempotency::{Carried, KeyedWrites};
 pub use internal::Internal;
 pub use json_body::JsonBody;
 pub(crate) use json_body::is_no_object;
-pub use metrics::{HttpMetrics, HttpSeries, RouteLabel};
+pub use metrics::{HttpMetrics, HttpSeries, RouteLabel, Totals};
 pub use origin::RequestOrigin;
 pub use paging::{PageRequest, PageView};
 pub use probes::{Condition, ProbeAnswer, Probes, Readiness, ReadinessStatus};

@@ -5,6 +5,8 @@ use std::{
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header::HeaderMap};
 
+use jiff::Timestamp;
+
 use crate::telemetry::trace::{Origin, REQUEST_ID, RequestId, TRACEPARENT, TraceContext};
 
 /// The origin of the request at hand.
@@ -54,5 +56,6 @@ pub(super) fn accept_or_make(headers: &HeaderMap) -> Origin {
         (Some(raw), None) => raw.to_str().ok().and_then(|raw| raw.parse::<TraceContext>().ok()),
         _ => None,
     };
-    Origin { request_id, traceparent: context.map_or_else(TraceContext::fresh, TraceContext::child) }
+    let traceparent = context.map_or_else(TraceContext::fresh, TraceContext::child);
+    Origin { request_id, traceparent, accepted_at: Some(Timestamp::now()) }
 }

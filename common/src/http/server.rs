@@ -53,8 +53,9 @@ impl Server {
     where
         F: Fn(&mut Routes) + Clone + Send + 'static,
     {
+        let traffic = metrics.clone();
         let all = move |routes: &mut Routes| {
-            internal.configure(routes);
+            internal.configure(routes, &traffic);
             configure(routes);
         };
         Self::listen(service, config, metrics, all)

@@ -19,6 +19,7 @@ use crate::{
         metrics::{Metrics, Registry},
         trace::Origin,
     },
+    timeline::Timeline,
 };
 
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -62,9 +63,16 @@ fn panics() -> HttpResponse {
 fn start(faults: bool) -> (u16, ServerHandle, Probes) {
     let mut registry = Registry::default();
     let metrics = HttpMetrics::register("test", &mut registry);
-    let supervisor = Supervisor::new("test", &mut registry);
+    let supervisor = Supervisor::new("test", Timeline::open("test", None), &mut registry);
     let probes = Probes::new();
-    let internal = Internal { probes: probes.clone(), metrics: Metrics::new(registry), supervisor, faults };
+    let internal = Internal {
+        service: "test",
+        probes: probes.clone(),
+        metrics: Metrics::new(registry),
+        supervisor,
+        ledger: None,
+        faults,
+    };
     let server = Server::bind("test", &HttpConfig::default(), internal, metrics, routes)
         .expect("a free port can be listened on");
     let (port, handle) = (server.port(), server.handle());

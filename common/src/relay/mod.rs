@@ -9,6 +9,7 @@
 //! A row leaves the outbox only once the broker has confirmed *and* routed it. Events of one aggregate are
 //! published in their order.
 
+mod drain;
 mod window;
 
 use std::{
@@ -24,10 +25,12 @@ use serde::Serialize;
 use crate::{
     backoff::Backoff,
     broker::{BrokerActor, Publish, PublishOutcome},
-    store::{MarkSent, OutboxRow, PendingEvents, RepositoryError, RepositoryHandle, StoreError},
+    store::{MarkSent, OutboxDepth, OutboxRow, PendingEvents, RepositoryError, RepositoryHandle, StoreError},
     supervision::{AskError, Handle, Observe},
     telemetry::metrics::{Counter, Family, Registry},
+    timeline::Timeline,
 };
+use drain::Drain;
 use window::Window;
 
 /// Most rows in hand: twice what the broker is given unconfirmed, so that it never waits for the store.
@@ -64,6 +67,9 @@ pub struct OutboxRelay {
     broker_was_there: bool,
     idle_ticks: u32,
     sent: u64,
+    timeline: Timeline,
+    /// Since an outage is over, until what waited then is with the broker.
+    drain: Option<Drain>,
 }
 
 /// Says that a commit left events in the outbox.
@@ -89,7 +95,12 @@ impl RelayMetrics {
 
 impl OutboxRelay {
     /// Builds a generation with empty hands.
-    pub fn new(repository: RepositoryHandle, broker: Handle<BrokerActor>, metrics: RelayMetrics) -> Self {
+    pub fn new(
+        repository: RepositoryHandle,
+        broker: Handle<BrokerActor>,
+        metrics: RelayMetrics,
+        timeline: Timeline,
+    ) -> Self {
         let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         Self {
             repository,
@@ -104,6 +115,8 @@ impl OutboxRelay {
             broker_was_there: false,
             idle_ticks: 0,
             sent: 0,
+            timeline,
+            drain: None,
         }
     }
 
@@ -125,6 +138,7 @@ impl OutboxRelay {
     /// Moves everything that can move now.
     fn work(&mut self, context: &mut Context<Self>) {
         self.mark(context);
+        self.watch_drain(context);
         let there = self.broker.is_healthy();
         if there && !self.broker_was_there {
             self.window.retry_all(Instant::now());
@@ -133,6 +147,29 @@ impl OutboxRelay {
         if there {
             self.read(context);
             self.publish(context);
+        }
+    }
+
+    /// Times how long what waited for the end of an outage takes to leave.
+    fn watch_drain(&mut self, context: &mut Context<Self>) {
+        if let Some(incident) = self.timeline.take_undrained() {
+            let (repository, since) = (self.repository.clone(), Instant::now());
+            let asking = wrap_future::<_, Self>(async move { repository.read(OutboxDepth).await });
+            context.spawn(asking.map(move |depth, relay, _| {
+                // Without an answer it stays unknown.
+                relay.drain = depth.ok().map(|depth| Drain::begin(incident, since, depth));
+            }));
+        }
+        let now = Instant::now();
+        let first_left = self.window.first().unwrap_or(u64::MAX).min(match self.more {
+            true => self.read_up_to + 1,
+            false => u64::MAX,
+        });
+        if let Some((incident, waited, took)) =
+            self.drain.as_ref().and_then(|drain| drain.is_over(first_left, now))
+        {
+            self.timeline.drained(incident, waited, took);
+            self.drain = None;
         }
     }
 

@@ -52,6 +52,11 @@ impl Window {
         self.rows.len()
     }
 
+    /// The lowest number in hand.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.rows.first_key_value().map(|(number, _)| *number)
+    }
+
     /// How many rows are on their way to the broker.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
@@ -152,6 +157,7 @@ mod tests {
 
     fn row(number: u64, aggregate: &str) -> OutboxRow {
         let envelope = Envelope {
+            about: Vec::new(),
             id: EventId::given(number.to_string()),
             event_type: "thing.happened".to_owned(),
             aggregate: aggregate.to_owned(),

@@ -99,12 +99,12 @@ impl Engine {
     }
 
     /// Runs `work` in a transaction and commits it durably; whatever fails leaves the file as it was. Returns
-    /// how many events the commit added to the outbox.
+    /// the events that the commit added to the outbox.
     pub(super) fn transact(
         &self,
         now: Timestamp,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<Envelope>, StoreError> {
         let mut transaction = self.database.begin_write().map_err(io)?;
         // About 0.2 ms a commit, so that opening after a `kill -9` takes milliseconds however much is stored.
         transaction.set_quick_repair(true);
@@ -116,11 +116,11 @@ impl Engine {
             pending,
             last,
             writes: 0,
-            enqueued: 0,
+            enqueued: Vec::new(),
         };
         work(&mut running)?;
-        let Transaction { writes, enqueued, .. } = running;
-        let (pending_after, last_after) = (running.pending, running.last);
+        let (writes, pending_after, last_after) = (running.writes, running.pending, running.last);
+        let enqueued = std::mem::take(&mut running.enqueued);
         drop(running);
         if writes > 0 {
             if last_after != last {
@@ -143,7 +143,7 @@ pub struct Transaction<'a> {
     pending: u64,
     last: u64,
     writes: u64,
-    enqueued: u64,
+    enqueued: Vec<Envelope>,
 }
 
 impl<'a> Transaction<'a> {
@@ -173,14 +173,14 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// When the event cannot be encoded, or the file not written.
-    pub fn publish(&mut self, envelope: &Envelope) -> Result<(), StoreError> {
-        let bytes = encode("outbox", envelope.id.as_str(), envelope)?;
+    pub fn publish(&mut self, envelope: Envelope) -> Result<(), StoreError> {
+        let bytes = encode("outbox", envelope.id.as_str(), &envelope)?;
         self.writes += 1;
         self.last += 1;
         let mut outbox = self.transaction.open_table(OUTBOX).map_err(io)?;
         outbox.insert(self.last, bytes.as_slice()).map_err(io)?;
         self.pending += 1;
-        self.enqueued += 1;
+        self.enqueued.push(envelope);
         Ok(())
     }
 
@@ -264,6 +264,13 @@ impl Snapshot {
             events.push((number, decode("outbox", &number.to_string(), bytes.value())?));
         }
         Ok(events)
+    }
+
+    /// Returns how many events wait, and the number of the last one.
+    pub(super) fn outbox_depth(&self) -> Result<(u64, u64), StoreError> {
+        let outbox = self.transaction.open_table(OUTBOX).map_err(io)?;
+        let last = outbox.last().map_err(io)?.map_or(0, |(number, _)| number.value());
+        Ok((outbox.len().map_err(io)?, last))
     }
 
     fn table(

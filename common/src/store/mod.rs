@@ -2,7 +2,7 @@
 //!
 //! *Owns*: [`Repository`] owns the file, a writer thread and the right to change anything in it.
 //! *Receives*: [`Write`] with a [`Command`], [`Read`] with a [`Query`].
-//! *Sends*: a call to its `on_events` whenever a commit left events for the relay.
+//! *Sends*: the events that a commit left for the relay, to its `on_events`.
 //! *When it fails*: every command that was not committed is answered with an error; the next generation opens
 //! the file as the last commit left it.
 //!
@@ -31,7 +31,7 @@ pub use config::{StoreConfig, StoreKind};
 pub use engine::{Snapshot, Transaction};
 pub use error::StoreError;
 pub use idempotency::{Fingerprint, IdempotencyKey, IdempotentWrite, Once, Recall, Recalled};
-pub use outbox::{MarkSent, OutboxRow, PendingEvents};
+pub use outbox::{MarkSent, OutboxDepth, OutboxDepthAnswer, OutboxRow, PendingEvents};
 pub use repository::{Read, Repository, RepositoryError, RepositoryHandle, StoreMetrics, Write};
 pub use shortage::Shortage;
 pub use table::{Page, Table, Tables};

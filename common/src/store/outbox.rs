@@ -28,6 +28,28 @@ impl Query for PendingEvents {
     }
 }
 
+/// Asks how many events wait for the broker.
+#[derive(Clone, Copy, Debug)]
+pub struct OutboxDepth;
+
+/// How many events wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxDepthAnswer {
+    /// So many.
+    pub waiting: u64,
+    /// The number of the last of them; 0 where none waits.
+    pub last: u64,
+}
+
+impl Query for OutboxDepth {
+    type Answer = OutboxDepthAnswer;
+
+    fn answer(self, snapshot: &Snapshot) -> Result<OutboxDepthAnswer, StoreError> {
+        let (waiting, last) = snapshot.outbox_depth()?;
+        Ok(OutboxDepthAnswer { waiting, last })
+    }
+}
+
 /// Removes events that the broker has confirmed and routed.
 #[derive(Clone, Debug)]
 pub struct MarkSent {

@@ -22,6 +22,7 @@ use super::{
     writer::{Committed, Writer},
 };
 use crate::{
+    event::Envelope,
     supervision::{AskError, Handle, Life, Observe},
     telemetry::metrics::{Gauge, Histogram, Registry},
 };
@@ -80,7 +81,7 @@ impl StoreMetrics {
 }
 
 impl Repository {
-    /// Opens the store. `on_events` is called after each commit that left events, on the writer's thread.
+    /// Opens the store. `on_events` is called with the events that a commit left, on the writer's thread.
     ///
     /// # Errors
     /// When the file cannot be opened, for one because another process has it open.
@@ -89,7 +90,7 @@ impl Repository {
         config: &StoreConfig,
         metrics: StoreMetrics,
         shortage: Shortage,
-        on_events: impl Fn() + Send + 'static,
+        on_events: impl Fn(Vec<Envelope>) + Send + 'static,
         life: Life,
     ) -> Result<Self, StoreError> {
         let engine = Engine::open(config, service).inspect_err(|error| end(&life, error))?;
@@ -103,8 +104,8 @@ impl Repository {
             metrics.pending.set(as_gauge(observed.pending()));
             metrics.commit_seconds.observe(commit.took.as_secs_f64());
             metrics.batch.observe(commit.commands as f64);
-            if commit.events > 0 {
-                on_events();
+            if !commit.events.is_empty() {
+                on_events(commit.events);
             }
         };
         let short = shortage.clone();

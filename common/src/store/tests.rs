@@ -20,6 +20,7 @@ use crate::{
     event::{Envelope, Event, EventId},
     supervision::{Spec, Supervisor},
     telemetry::{metrics::Registry, trace::Origin},
+    timeline::Timeline,
 };
 
 /// A folder of its own, removed at the end.
@@ -96,7 +97,7 @@ impl Command for Make {
         transaction.put(THINGS, self.0, &made)?;
         let event = Envelope::wrap(&made, "test", transaction.now(), Origin::fresh())
             .map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        transaction.publish(&event)?;
+        transaction.publish(event)?;
         Ok(Ok(made))
     }
 }
@@ -134,10 +135,10 @@ impl Command for SeeTwice {
 }
 
 fn supervised(config: StoreConfig) -> (Supervisor, RepositoryHandle) {
-    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let supervisor = Supervisor::new("test", Timeline::open("test", None), &mut Registry::default());
     let metrics = StoreMetrics::register("test", &mut Registry::default());
     let handle = supervisor.supervise_here(Spec::new("repository"), move |life| {
-        Ok(Repository::open("test", &config, metrics.clone(), Shortage::default(), || (), life)?)
+        Ok(Repository::open("test", &config, metrics.clone(), Shortage::default(), drop, life)?)
     });
     (supervisor, RepositoryHandle::new(handle, Duration::from_secs(5)))
 }
@@ -370,7 +371,7 @@ async fn a_failure_to_read_ends_the_generation_as_one_to_write_does() {
 
     assert!(matches!(read, Err(RepositoryError::Store(StoreError::Io(_)))), "{read:?}");
     let restarted = async {
-        while supervisor.report().await.timeline.is_empty() {
+        while supervisor.timeline().last() == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

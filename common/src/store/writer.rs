@@ -14,6 +14,7 @@ use super::{
     Command, Importance, Shortage, StoreConfig, StoreError, StoreKind, Transaction,
     engine::{Engine, Pending},
 };
+use crate::event::Envelope;
 
 /// Most commands in one commit: enough to spread the wait for the disk, few enough to answer soon.
 const BATCH: usize = 512;
@@ -24,7 +25,7 @@ const IN_FLIGHT: usize = 4096;
 /// What a commit held and cost.
 pub(super) struct Committed {
     pub(super) commands: usize,
-    pub(super) events: u64,
+    pub(super) events: Vec<Envelope>,
     pub(super) took: Duration,
 }
 

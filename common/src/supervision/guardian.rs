@@ -13,8 +13,12 @@ use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-use super::{ActorStatus, Exit, Handle, Life, Restart, RestartWindow, handle::Living, supervisor::Shared};
-use crate::{backoff::Backoff, telemetry::log::panic_message};
+use super::{ActorStatus, Exit, Handle, Life, RestartWindow, handle::Living, supervisor::Shared};
+use crate::{
+    backoff::Backoff,
+    telemetry::log::panic_message,
+    timeline::{IncidentId, IncidentKind},
+};
 
 /// How an actor is kept alive.
 #[derive(Clone, Debug)]
@@ -23,6 +27,7 @@ pub struct Spec {
     backoff: Backoff,
     window: RestartWindow,
     healthy_when_started: bool,
+    is_link: bool,
 }
 
 impl Spec {
@@ -34,6 +39,7 @@ impl Spec {
             backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(500)),
             window: RestartWindow::new(20, Duration::from_secs(60)),
             healthy_when_started: true,
+            is_link: false,
         }
     }
 
@@ -50,6 +56,11 @@ impl Spec {
     /// The actor itself says when it works, by [`Life::healthy`].
     pub fn healthy_when_it_says_so(self) -> Self {
         Self { healthy_when_started: false, ..self }
+    }
+
+    /// The actor is a link to something outside, whose loss the timeline shows as that.
+    pub fn is_link(self) -> Self {
+        Self { is_link: true, ..self }
     }
 }
 
@@ -83,6 +94,8 @@ pub(super) struct Guardian<A: Actor<Context = Context<A>>, F> {
     pub(super) faults: mpsc::Receiver<Fault>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) shared: Arc<Shared>,
+    /// From an end until it works again.
+    pub(super) incident: Option<IncidentId>,
 }
 
 enum End {
@@ -179,7 +192,7 @@ where
         }
     }
 
-    fn note_exit(&self, generation: u64, exit: &Exit, delay: Duration) {
+    fn note_exit(&mut self, generation: u64, exit: &Exit, delay: Duration) {
         let retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         let actor = &self.spec.name;
         log::warn!(
@@ -187,15 +200,18 @@ where
             exit.to_string(),
         );
         self.shared.restarts.get_or_create(&[("actor", actor.clone())]).inc();
-        self.shared.timeline.push(Restart {
-            number: 0,
-            at: Timestamp::now(),
-            actor: actor.clone(),
-            generation,
-            cause: exit.clone(),
-            next_attempt_in_ms: retry_ms,
-            recovered_after_ms: None,
-        });
+        let timeline = &self.shared.timeline;
+        match self.incident {
+            Some(incident) => timeline.again(incident),
+            None => {
+                let kind = match exit {
+                    Exit::Lost(_) if self.spec.is_link => IncidentKind::Link,
+                    _ => IncidentKind::Actor,
+                };
+                let begun = timeline.begin_at_generation(kind, actor, &exit.to_string(), Some(generation));
+                self.incident = Some(begun);
+            }
+        }
         self.show(|progress| {
             progress.status = ActorStatus::Restarting;
             progress.restarts += 1;
@@ -204,12 +220,14 @@ where
         });
     }
 
-    fn note_recovery(&self, life: &Life) {
+    fn note_recovery(&mut self, life: &Life) {
         self.show(|progress| progress.status = ActorStatus::Running);
         let actor = &self.spec.name;
         let generation = life.generation();
         log::info!("event=running actor={actor} generation={generation}");
-        self.shared.timeline.recovered(actor, Timestamp::now());
+        if let Some(incident) = self.incident.take() {
+            self.shared.timeline.end(incident);
+        }
     }
 
     fn show(&self, change: impl FnOnce(&mut Progress)) {

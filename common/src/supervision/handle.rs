@@ -1,4 +1,11 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use actix::{Actor, Addr, Handler, MailboxError, Message, dev::ToEnvelope};
 use arc_swap::ArcSwapOption;
@@ -9,6 +16,7 @@ use super::Life;
 pub struct Handle<A: Actor> {
     name: Arc<str>,
     living: Arc<ArcSwapOption<Living<A>>>,
+    unanswered: Arc<AtomicU64>,
 }
 
 pub(super) struct Living<A: Actor> {
@@ -18,7 +26,7 @@ pub(super) struct Living<A: Actor> {
 
 impl<A: Actor> Handle<A> {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.into(), living: Arc::default() }
+        Self { name: name.into(), living: Arc::default(), unanswered: Arc::default() }
     }
 
     pub(super) fn lead_to(&self, living: Option<Living<A>>) {
@@ -35,6 +43,11 @@ impl<A: Actor> Handle<A> {
         self.living.load().as_ref().is_some_and(|living| living.life.is_healthy())
     }
 
+    /// How many messages were sent to the actor and are not answered yet.
+    pub(super) fn unanswered(&self) -> u64 {
+        self.unanswered.load(Ordering::Relaxed)
+    }
+
     /// Sends `message` and waits at most `deadline` for the answer.
     ///
     /// # Errors
@@ -49,6 +62,7 @@ impl<A: Actor> Handle<A> {
         let Some(addr) = self.addr() else {
             return Err(AskError::Restarting { actor: self.name.clone() });
         };
+        let _unanswered = Unanswered::begin(&self.unanswered);
         match tokio::time::timeout(deadline, addr.send(message)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(MailboxError::Closed)) => Err(AskError::Died { actor: self.name.clone() }),
@@ -78,13 +92,29 @@ impl<A: Actor> Handle<A> {
 
 impl<A: Actor> Clone for Handle<A> {
     fn clone(&self) -> Self {
-        Self { name: self.name.clone(), living: self.living.clone() }
+        Self { name: self.name.clone(), living: self.living.clone(), unanswered: self.unanswered.clone() }
     }
 }
 
 impl<A: Actor> fmt::Debug for Handle<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Handle").field(&self.name).finish()
+    }
+}
+
+/// Counts a message as long as it waits for its answer.
+struct Unanswered<'a>(&'a AtomicU64);
+
+impl<'a> Unanswered<'a> {
+    fn begin(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

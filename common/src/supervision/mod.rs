@@ -16,16 +16,14 @@ mod handle;
 mod life;
 mod observe;
 mod supervisor;
-mod timeline;
 mod window;
 
 pub use exit::Exit;
 pub use guardian::{Fault, Spec};
 pub use handle::{AskError, Handle};
 pub use life::Life;
-pub use observe::{ActorReport, ActorStatus, Observe, ServiceReport};
+pub use observe::{ActorReport, ActorStatus, Observe};
 pub use supervisor::{NoSuchActor, Supervisor};
-pub use timeline::Restart;
 pub use window::RestartWindow;
 
 /// Exit code of a process whose supervision escalated (`EX_SOFTWARE` of BSD's sysexits).

@@ -3,7 +3,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Exit, Restart};
+use super::Exit;
 
 /// Asks an actor for its state; every supervised actor answers.
 #[derive(Clone, Copy, Debug)]
@@ -47,24 +47,12 @@ pub struct ActorReport {
     pub generation: u64,
     /// How often it was restarted.
     pub restarts: u64,
+    /// Messages that were sent to it and are not answered yet.
+    pub mailbox: u64,
     /// Why the last generation ended.
     pub last_cause: Option<Exit>,
     /// When the next generation is built, while it is restarting.
     pub next_attempt_at: Option<Timestamp>,
     /// Its own answer to [`Observe`]; `None` where it doesn't answer in time.
     pub observed: Option<Value>,
-}
-
-/// A whole process, as `/actors` shows it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ServiceReport {
-    /// Which service.
-    pub service: &'static str,
-    /// Its process id.
-    pub pid: u32,
-    /// Every supervised actor, in the order in which they were started.
-    pub actors: Vec<ActorReport>,
-    /// The last restarts, oldest first.
-    pub timeline: Vec<Restart>,
 }

@@ -14,11 +14,13 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    ActorReport, ActorStatus, Exit, Fault, Handle, Life, Observe, ServiceReport, Spec,
+    ActorReport, ActorStatus, Exit, Fault, Handle, Life, Observe, Spec,
     guardian::{Guardian, Progress},
+};
+use crate::{
+    telemetry::metrics::{Counter, Family, Registry},
     timeline::Timeline,
 };
-use crate::telemetry::metrics::{Counter, Family, Registry};
 
 /// How long an actor may take to answer [`Observe`] before it is shown without its own state.
 const OBSERVE_DEADLINE: Duration = Duration::from_millis(500);
@@ -28,7 +30,6 @@ const OBSERVE_DEADLINE: Duration = Duration::from_millis(500);
 pub struct Supervisor(Arc<Shared>);
 
 pub(super) struct Shared {
-    service: &'static str,
     children: Mutex<Vec<Child>>,
     escalated: watch::Sender<bool>,
     pub(super) timeline: Timeline,
@@ -39,21 +40,21 @@ struct Child {
     name: String,
     progress: Arc<Mutex<Progress>>,
     observe: Box<dyn Fn() -> BoxFuture<'static, Option<Value>> + Send + Sync>,
+    unanswered: Box<dyn Fn() -> u64 + Send + Sync>,
     faults: mpsc::Sender<Fault>,
     stop: watch::Sender<bool>,
     ended: Option<oneshot::Receiver<()>>,
 }
 
 impl Supervisor {
-    /// Supervises nothing yet; counts restarts in `registry`.
-    pub fn new(service: &'static str, registry: &mut Registry) -> Self {
+    /// Supervises nothing yet; counts restarts in `registry`, and tells them in `timeline`.
+    pub fn new(service: &'static str, timeline: Timeline, registry: &mut Registry) -> Self {
         let restarts = Family::default();
         registry.register(format!("{service}_actor_restarts"), "Restarts by actor", restarts.clone());
         Self(Arc::new(Shared {
-            service,
             children: Mutex::default(),
             escalated: watch::Sender::new(false),
-            timeline: Timeline::default(),
+            timeline,
             restarts,
         }))
     }
@@ -89,24 +90,26 @@ impl Supervisor {
         handle
     }
 
-    /// Asks every actor for its state.
-    pub async fn report(&self) -> ServiceReport {
+    /// Asks every actor for its state; returns them in the order in which they were started.
+    pub async fn report(&self) -> Vec<ActorReport> {
         let asked: Vec<_> = {
             let children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
             children
                 .iter()
                 .map(|child| {
                     let (name, progress) = (child.name.clone(), child.progress.clone());
-                    (child.observe)().map(move |observed| actor_report(name, &progress, observed))
+                    // Without the question that is about to be asked.
+                    let mailbox = (child.unanswered)();
+                    (child.observe)().map(move |observed| actor_report(name, &progress, mailbox, observed))
                 })
                 .collect()
         };
-        ServiceReport {
-            service: self.0.service,
-            pid: std::process::id(),
-            actors: join_all(asked).await,
-            timeline: self.0.timeline.restarts(),
-        }
+        join_all(asked).await
+    }
+
+    /// What has happened to the actors and to whatever else is told there.
+    pub fn timeline(&self) -> &Timeline {
+        &self.0.timeline
     }
 
     /// Injects a fault into the living generation of the named actor.
@@ -163,7 +166,7 @@ impl Supervisor {
         let (faults, faults_out) = mpsc::channel(1);
         let (stop, stopping) = watch::channel(false);
         let (ended, ended_out) = oneshot::channel();
-        let observed = handle.clone();
+        let (observed, counted) = (handle.clone(), handle.clone());
         let child = Child {
             name: spec.name.clone(),
             progress: progress.clone(),
@@ -171,6 +174,7 @@ impl Supervisor {
                 let handle = observed.clone();
                 async move { handle.ask(Observe, OBSERVE_DEADLINE).await.ok() }.boxed()
             }),
+            unanswered: Box::new(move || counted.unanswered()),
             faults,
             stop,
             ended: Some(ended_out),
@@ -184,6 +188,7 @@ impl Supervisor {
             faults: faults_out,
             stopping,
             shared: self.0.clone(),
+            incident: None,
         };
         (handle, guardian, ended)
     }
@@ -196,13 +201,19 @@ impl Shared {
     }
 }
 
-fn actor_report(name: String, progress: &Mutex<Progress>, observed: Option<Value>) -> ActorReport {
+fn actor_report(
+    name: String,
+    progress: &Mutex<Progress>,
+    mailbox: u64,
+    observed: Option<Value>,
+) -> ActorReport {
     let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
     ActorReport {
         name,
         status: progress.status,
         generation: progress.life.generation(),
         restarts: progress.restarts,
+        mailbox,
         last_cause: progress.last_cause.clone(),
         next_attempt_at: progress.next_attempt_at,
         observed,

@@ -6,7 +6,11 @@ use std::{
 use actix::{Actor, ActorContext, Arbiter, Context, Handler, Message};
 
 use super::*;
-use crate::{backoff::Backoff, telemetry::metrics::Registry};
+use crate::{
+    backoff::Backoff,
+    telemetry::metrics::Registry,
+    timeline::{Incident, Timeline},
+};
 
 /// Counts what it is told, and ends in the way it is told.
 struct Counter {
@@ -85,9 +89,16 @@ async fn count(handle: &Handle<Counter>) -> u32 {
     tokio::time::timeout(DEADLINE, counted).await.expect("the actor comes back")
 }
 
+/// What is told, oldest first.
+fn incidents(supervisor: &Supervisor) -> Vec<Incident> {
+    let mut incidents = supervisor.timeline().page(usize::MAX, None);
+    incidents.reverse();
+    incidents
+}
+
 #[actix::test]
 async fn however_an_actor_ends_a_fresh_one_takes_its_place_and_the_cause_is_kept() {
-    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let supervisor = Supervisor::new("test", Timeline::open("test", None), &mut Registry::default());
     let handle = supervisor.supervise(&Arbiter::current(), quick("counter"), counter);
 
     for end in [End::Stop, End::Fail, End::Lose, End::Panic] {
@@ -97,25 +108,20 @@ async fn however_an_actor_ends_a_fresh_one_takes_its_place_and_the_cause_is_kept
     }
     count(&handle).await;
 
+    let incidents = incidents(&supervisor);
+    let causes: Vec<&str> = incidents.iter().map(|incident| incident.cause.as_str()).collect();
+    assert_eq!(causes, ["stopped", "failed: out of order", "lost: the line", "panicked: on purpose"]);
+    assert!(incidents.iter().all(|incident| incident.ended_at.is_some() && incident.attempts == 1));
     let report = supervisor.report().await;
-    let causes: Vec<Exit> = report.timeline.iter().map(|restart| restart.cause.clone()).collect();
-    assert_eq!(
-        causes,
-        [
-            Exit::Stopped,
-            Exit::Failed("out of order".to_owned()),
-            Exit::Lost("the line".to_owned()),
-            Exit::Panicked("on purpose".to_owned()),
-        ]
-    );
-    assert!(report.timeline.iter().all(|restart| restart.recovered_after_ms.is_some()));
-    assert_eq!(report.actors[0].generation, 5);
-    assert_eq!(report.actors[0].observed, Some(serde_json::json!(1)));
+    assert_eq!(report[0].generation, 5);
+    assert_eq!(report[0].observed, Some(serde_json::json!(1)));
+    assert_eq!(report[0].last_cause, Some(Exit::Panicked("on purpose".to_owned())));
+    assert_eq!(report[0].mailbox, 0);
 }
 
 #[actix::test]
 async fn a_factory_that_fails_or_panics_is_tried_again() {
-    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let supervisor = Supervisor::new("test", Timeline::open("test", None), &mut Registry::default());
     let tries = AtomicU32::new(0);
 
     let handle = supervisor.supervise(&Arbiter::current(), quick("counter"), move |life| {
@@ -127,14 +133,16 @@ async fn a_factory_that_fails_or_panics_is_tried_again() {
     });
 
     assert_eq!(count(&handle).await, 1);
-    let causes: Vec<String> =
-        supervisor.report().await.timeline.iter().map(|restart| restart.cause.to_string()).collect();
-    assert_eq!(causes, ["failed: no file", "panicked: no luck"]);
+    let incidents = incidents(&supervisor);
+    let [incident] = incidents.as_slice() else { panic!("until it worked, all is one: {incidents:?}") };
+    assert_eq!((incident.cause.as_str(), incident.attempts), ("failed: no file", 2));
+    let last = supervisor.report().await[0].last_cause.clone();
+    assert_eq!(last, Some(Exit::Panicked("no luck".to_owned())));
 }
 
 #[actix::test]
 async fn an_injected_fault_ends_the_living_generation() {
-    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let supervisor = Supervisor::new("test", Timeline::open("test", None), &mut Registry::default());
     let handle = supervisor.supervise(&Arbiter::current(), quick("counter"), counter);
     assert_eq!(count(&handle).await, 1);
     assert_eq!(count(&handle).await, 2);
@@ -149,7 +157,7 @@ async fn an_injected_fault_ends_the_living_generation() {
 #[actix::test]
 async fn a_stalled_actor_does_nothing_loses_nothing_and_holds_up_nobody_else() {
     const LONG: Fault = Fault::Stall(Duration::from_secs(3600));
-    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let supervisor = Supervisor::new("test", Timeline::open("test", None), &mut Registry::default());
     let stalled = supervisor.supervise(&Arbiter::current(), quick("stalled"), counter);
     let other = supervisor.supervise(&Arbiter::current(), quick("other"), counter);
     assert_eq!((count(&stalled).await, count(&other).await), (1, 1));
@@ -168,8 +176,7 @@ async fn a_stalled_actor_does_nothing_loses_nothing_and_holds_up_nobody_else() {
     // The next fault takes the place of this one, and the end of a stall is the end of it.
     supervisor.inject("stalled", Fault::Stall(Duration::ZERO)).expect("the actor exists");
     assert_eq!(stalled.ask(Count, DEADLINE).await, Ok(3), "the same generation, and it has got its mail");
-    let report = supervisor.report().await;
-    assert!(report.timeline.is_empty(), "nothing has ended: {:?}", report.timeline);
+    assert_eq!(incidents(&supervisor), [], "nothing has ended");
 
     supervisor.inject("stalled", LONG).expect("the actor exists");
     tokio::task::yield_now().await;
@@ -184,7 +191,7 @@ async fn a_stalled_actor_does_nothing_loses_nothing_and_holds_up_nobody_else() {
 
 #[actix::test]
 async fn an_actor_that_keeps_failing_escalates_and_is_not_restarted_any_more() {
-    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let supervisor = Supervisor::new("test", Timeline::open("test", None), &mut Registry::default());
     let window = RestartWindow::new(3, Duration::from_secs(60));
 
     let handle =
@@ -195,12 +202,13 @@ async fn an_actor_that_keeps_failing_escalates_and_is_not_restarted_any_more() {
     tokio::time::timeout(DEADLINE, supervisor.escalated()).await.expect("four failures are too many");
     assert!(supervisor.has_escalated());
     assert!(matches!(handle.ask(Count, DEADLINE).await, Err(AskError::Restarting { .. })));
-    assert_eq!(supervisor.report().await.timeline.len(), 4);
+    let incidents = incidents(&supervisor);
+    assert_eq!((incidents.len(), incidents[0].attempts, incidents[0].ended_at), (1, 4, None));
 }
 
 #[actix::test]
 async fn losing_something_outside_the_process_never_escalates() {
-    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let supervisor = Supervisor::new("test", Timeline::open("test", None), &mut Registry::default());
     let window = RestartWindow::new(3, Duration::from_secs(60));
     let handle = supervisor.supervise(&Arbiter::current(), quick("counter").window(window), counter);
 
@@ -215,7 +223,7 @@ async fn losing_something_outside_the_process_never_escalates() {
 
 #[actix::test]
 async fn an_actor_that_says_itself_when_it_works_is_not_healthy_before() {
-    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let supervisor = Supervisor::new("test", Timeline::open("test", None), &mut Registry::default());
     let (tell, told) = std::sync::mpsc::channel();
     let handle =
         supervisor.supervise(&Arbiter::current(), quick("counter").healthy_when_it_says_so(), move |life| {
@@ -232,7 +240,7 @@ async fn an_actor_that_says_itself_when_it_works_is_not_healthy_before() {
 
 #[actix::test]
 async fn stopping_drops_every_actor_and_restarts_none() {
-    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let supervisor = Supervisor::new("test", Timeline::open("test", None), &mut Registry::default());
     let handle = supervisor.supervise(&Arbiter::current(), quick("counter"), counter);
     count(&handle).await;
 

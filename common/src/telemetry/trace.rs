@@ -5,6 +5,7 @@
 
 use std::{fmt, str::FromStr, time::SystemTime};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Name of the header that carries a [`TraceContext`], over HTTP and over AMQP.
@@ -21,12 +22,15 @@ pub struct Origin {
     pub request_id: RequestId,
     /// Where in which trace the work belongs.
     pub traceparent: TraceContext,
+    /// When this service took the request; `None` where it came another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<Timestamp>,
 }
 
 impl Origin {
     /// Starts a new trace, for work that no request caused.
     pub fn fresh() -> Self {
-        Self { request_id: RequestId::fresh(), traceparent: TraceContext::fresh() }
+        Self { request_id: RequestId::fresh(), traceparent: TraceContext::fresh(), accepted_at: None }
     }
 }
 

@@ -16,6 +16,7 @@ use common::{
     auth::{Issuer, Jwks, KeySet, Role, SigningKey, TokenError},
     supervision::{Spec, Supervisor},
     telemetry::metrics::Registry,
+    timeline::Timeline,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -466,7 +467,7 @@ fn document(keys: &[&SigningKey]) -> String {
 fn fetching(bases: Vec<String>) -> Keys {
     let keys = Keys::default();
     let (source, fetched) = (KeysSource::new(move || bases.clone(), "/.well-known/jwks.json"), keys.clone());
-    let supervisor = Supervisor::new("test", &mut Registry::default());
+    let supervisor = Supervisor::new("test", Timeline::open("test", None), &mut Registry::default());
     supervisor
         .supervise_here(Spec::new("auth-keys"), move |_| Ok(KeysActor::new(source.clone(), fetched.clone())));
     // What it supervises lives as long as the supervisor.

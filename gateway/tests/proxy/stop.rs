@@ -16,6 +16,7 @@ use common::{
     http::{HttpConfig, HttpMetrics, Internal, Probes, Server, ServerHandle},
     supervision::Supervisor,
     telemetry::metrics::{Metrics, Registry},
+    timeline::Timeline,
 };
 use tokio::sync::oneshot;
 
@@ -107,8 +108,10 @@ fn real_service() -> (Server, ServerHandle) {
     let mut registry = Registry::default();
     let metrics = HttpMetrics::register("users", &mut registry);
     let internal = Internal {
+        service: "users",
+        ledger: None,
         probes: Probes::new(),
-        supervisor: Supervisor::new("users", &mut registry),
+        supervisor: Supervisor::new("users", Timeline::open("users", None), &mut registry),
         metrics: Metrics::new(registry),
         faults: false,
     };

@@ -25,6 +25,7 @@ use common::{
     http::{Client, ClientConfig, ClientError, ClientResponse, Deadline},
     supervision::Observe,
     telemetry::trace::Origin,
+    timeline::{IncidentId, IncidentKind, Timeline},
 };
 use serde::Serialize;
 
@@ -74,13 +75,13 @@ pub struct Customers {
     client: Client,
     config: Rc<CustomersConfig>,
     // Shared with the answers in progress, which run on this actor's thread.
-    breaker: Rc<RefCell<Breaker>>,
+    breaker: Rc<RefCell<Watched>>,
 }
 
 impl Customers {
     /// Builds a generation without a connection, whose breaker trusts the users service.
-    pub fn new(config: CustomersConfig) -> Self {
-        let breaker = Breaker::new(config.breaker);
+    pub fn new(config: CustomersConfig, timeline: Timeline) -> Self {
+        let breaker = Watched { breaker: Breaker::new(config.breaker), timeline, incident: None };
         Self {
             client: Client::new(ClientConfig::default()),
             config: Rc::new(config),
@@ -138,7 +139,7 @@ impl Handler<CheckCustomer> for Customers {
 async fn check(
     client: &Client,
     config: &CustomersConfig,
-    breaker: &RefCell<Breaker>,
+    breaker: &RefCell<Watched>,
     CheckCustomer { id, origin, deadline }: &CheckCustomer,
 ) -> Result<bool, CustomersUnavailable> {
     let url = format!("{}/users/{}", config.url, id.as_str());
@@ -146,7 +147,7 @@ async fn check(
         if attempt > 0 {
             tokio::time::sleep(BACKOFF.delay(attempt - 1, fastrand::f64())).await;
         }
-        let admitted = breaker.borrow_mut().admit(Instant::now());
+        let admitted = breaker.borrow_mut().breaker.admit(Instant::now());
         admitted.map_err(|retry_after| CustomersUnavailable { retry_after })?;
         let settle = Settle { breaker, settled: false };
         let answer = client.get(&url, origin, deadline.within(config.attempt)).await;
@@ -174,9 +175,50 @@ fn known(answer: Result<ClientResponse, ClientError>) -> Result<bool, String> {
     }
 }
 
+/// The breaker, and the incident from its opening until an answer closes it.
+struct Watched {
+    breaker: Breaker,
+    timeline: Timeline,
+    incident: Option<IncidentId>,
+}
+
+impl Watched {
+    fn succeeded(&mut self, now: Instant) {
+        self.breaker.succeeded(now);
+        if self.breaker.state(now) == "closed"
+            && let Some(incident) = self.incident.take()
+        {
+            self.timeline.end(incident);
+        }
+    }
+
+    fn failed(&mut self, now: Instant) {
+        if !self.breaker.failed(now) {
+            return;
+        }
+        match self.incident {
+            Some(incident) => self.timeline.again(incident),
+            None => {
+                log::warn!("event=breaker_opened upstream=users");
+                let cause = "the users service does not answer";
+                self.incident = Some(self.timeline.begin(IncidentKind::Breaker, "users", cause));
+            }
+        }
+    }
+}
+
+impl Drop for Watched {
+    /// The next generation begins with a closed breaker.
+    fn drop(&mut self) {
+        if let Some(incident) = self.incident.take() {
+            self.timeline.end(incident);
+        }
+    }
+}
+
 /// Tells the breaker how a request went, also when the deadline cuts it short.
 struct Settle<'a> {
-    breaker: &'a RefCell<Breaker>,
+    breaker: &'a RefCell<Watched>,
     settled: bool,
 }
 
@@ -192,10 +234,7 @@ impl Settle<'_> {
 impl Drop for Settle<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            let opened = self.breaker.borrow_mut().failed(Instant::now());
-            if opened {
-                log::warn!("event=breaker_opened upstream=users");
-            }
+            self.breaker.borrow_mut().failed(Instant::now());
         }
     }
 }
@@ -211,6 +250,8 @@ impl Handler<Observe> for Customers {
     type Result = MessageResult<Observe>;
 
     fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
-        Observe::answer::<Self>(&CustomersState { breaker: self.breaker.borrow().state(Instant::now()) })
+        Observe::answer::<Self>(&CustomersState {
+            breaker: self.breaker.borrow().breaker.state(Instant::now()),
+        })
     }
 }

@@ -53,7 +53,7 @@ impl Command for CancelOrder {
             .map_err(|error| StoreError::Corrupt(format!("order.cancelled: {error}")))?;
 
         transaction.put(ORDERS, order.id.as_str(), &order)?;
-        transaction.publish(&event)?;
+        transaction.publish(event)?;
         Ok(Ok(order))
     }
 }

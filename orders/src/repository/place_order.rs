@@ -45,7 +45,7 @@ impl Command for PlaceOrder {
         transaction.put(ORDERS, order.id.as_str(), &order)?;
         let by_customer = customer_key(order.user_id.as_str(), order.id.as_str());
         transaction.put(ORDERS_BY_CUSTOMER, &by_customer, &())?;
-        transaction.publish(&event)?;
+        transaction.publish(event)?;
         Ok(Ok(order))
     }
 }

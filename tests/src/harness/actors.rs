@@ -53,10 +53,10 @@ impl Actors {
         self.actor(name)["observed"].clone()
     }
 
-    /// Its restarts, oldest first.
+    /// Its incidents, oldest first: each from its end until it worked again.
     pub fn timeline(&self, name: &str) -> Vec<Value> {
         let entries = self.0["timeline"].as_array().expect("a timeline");
-        entries.iter().filter(|entry| entry["actor"] == name).cloned().collect()
+        entries.iter().filter(|entry| entry["subject"] == name).cloned().collect()
     }
 
     /// How many deliveries the broker link has in progress; `None` where it consumes nothing.

@@ -241,9 +241,14 @@ impl Child {
         answer.status.is_success().then(|| sum_of_samples(&answer.text(), name)).flatten()
     }
 
-    /// What `GET /actors` answers: the observed states and the timeline of restarts.
+    /// What `GET /actors` answers, the observed states for one, and under `timeline` the incidents of `GET /timeline`,
+    /// oldest first.
     pub async fn actors(&self) -> Value {
-        self.internal.get("/actors").await.expect(200).json()
+        let mut report = self.internal.get("/actors").await.expect(200).json();
+        let mut timeline = self.internal.get("/timeline?limit=1000").await.expect(200).json()["items"].take();
+        timeline.as_array_mut().expect("a list").reverse();
+        report["timeline"] = timeline;
+        report
     }
 
     /// All that it has logged since its first start.

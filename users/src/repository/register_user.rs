@@ -51,7 +51,7 @@ impl Command for RegisterUser {
         if let Some(password) = password {
             transaction.put(PASSWORDS, user.id.as_str(), &password)?;
         }
-        transaction.publish(&event)?;
+        transaction.publish(event)?;
         Ok(Ok(user))
     }
 }

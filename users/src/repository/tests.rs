@@ -8,6 +8,7 @@ use common::{
     store::{Repository, RepositoryHandle, Shortage, StoreConfig, StoreMetrics},
     supervision::{Spec, Supervisor},
     telemetry::{metrics::Registry, trace::Origin},
+    timeline::Timeline,
 };
 
 use super::*;
@@ -15,12 +16,14 @@ use crate::domain::{Email, KeySchedule, Name, UserId};
 
 async fn store() -> RepositoryHandle {
     let mut registry = Registry::default();
-    let (supervisor, metrics) =
-        (Supervisor::new("test", &mut registry), StoreMetrics::register("test", &mut registry));
+    let (supervisor, metrics) = (
+        Supervisor::new("test", Timeline::open("test", None), &mut registry),
+        StoreMetrics::register("test", &mut registry),
+    );
     let mut env = Environment::from_pairs([("STORE".to_owned(), "memory".to_owned())]);
     let config = StoreConfig::from_env(&mut env);
     let repository = supervisor.supervise_here(Spec::new("repository"), move |life| {
-        Ok(Repository::open("test", &config, metrics.clone(), Shortage::default(), || (), life)?)
+        Ok(Repository::open("test", &config, metrics.clone(), Shortage::default(), drop, life)?)
     });
     while !repository.is_healthy() {
         tokio::task::yield_now().await;

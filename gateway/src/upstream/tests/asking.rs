@@ -11,6 +11,7 @@ use common::{
     http::Condition,
     supervision::{Spec, Supervisor},
     telemetry::metrics::Registry,
+    timeline::Timeline,
 };
 
 use super::{SECOND, choose, eject, eventually, settings};
@@ -72,7 +73,7 @@ fn watch(all: &[UpstreamSettings]) -> (Upstreams, Supervisor) {
     let mut registry = Registry::default();
     let upstreams = Upstreams::new(&mut registry);
     upstreams.apply(&all.iter().cloned().map(often).collect::<Vec<_>>());
-    let supervisor = Supervisor::new("gateway", &mut registry);
+    let supervisor = Supervisor::new("gateway", Timeline::open("gateway", None), &mut registry);
     let watched = upstreams.clone();
     supervisor.supervise_here(Spec::new("upstream-health"), move |_| Ok(HealthCheck::new(watched.clone())));
     (upstreams, supervisor)
@@ -140,7 +141,7 @@ async fn an_endpoint_that_was_away_takes_requests_as_soon_as_it_is_heard_to_be_w
     eject(&users, users.endpoints()[0].id(), Instant::now());
     assert!(users.choose(None, Instant::now()).is_err());
     let shown = supervisor.report().await;
-    let shown = serde_json::to_value(&shown.actors[0].observed).expect("JSON");
+    let shown = serde_json::to_value(&shown[0].observed).expect("JSON");
     assert_eq!(shown["upstreams"][0]["endpoints"][0]["breaker"], "open", "{shown}");
     assert_eq!(shown["upstreams"][0]["endpoints"][0]["health"]["state"], "unready", "{shown}");
 

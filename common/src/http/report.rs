@@ -1,0 +1,45 @@
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Totals;
+use crate::supervision::{ActorReport, Supervisor};
+
+/// A whole process, as `/actors` shows it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProcessReport {
+    service: &'static str,
+    pid: u32,
+    started_at: Timestamp,
+    /// Who brings the process back when it dies, where somebody says so (`WARREN_KEEPER`).
+    keeper: Option<String>,
+    /// Whether faults may be injected.
+    faults: bool,
+    /// Every supervised actor, in the order in which they were started.
+    actors: Vec<ActorReport>,
+    /// Requests that were answered, and those of them with a status from 500.
+    counts: Totals,
+    /// The number of the newest incident in its timeline.
+    last_incident: u64,
+}
+
+impl ProcessReport {
+    pub(super) async fn of(
+        service: &'static str,
+        supervisor: &Supervisor,
+        counts: Totals,
+        faults: bool,
+    ) -> Self {
+        let timeline = supervisor.timeline();
+        Self {
+            service,
+            pid: std::process::id(),
+            started_at: timeline.started(),
+            keeper: std::env::var("WARREN_KEEPER").ok().filter(|keeper| !keeper.is_empty()),
+            faults,
+            actors: supervisor.report().await,
+            counts,
+            last_incident: timeline.last(),
+        }
+    }
+}

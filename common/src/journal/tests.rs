@@ -1,0 +1,105 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use super::*;
+
+const SMALL: Bounds = Bounds { segment: 100, segments: 3 };
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("warren-journal-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn read(journal: &Journal<u64>) -> Vec<String> {
+    let (mut lines, mut segments) = (journal.lines(), Vec::new());
+    while let Some(segment) = lines.next_segment().expect("the folder can be read") {
+        segments.push(String::from_utf8(segment).expect("text"));
+    }
+    segments.iter().rev().flat_map(|segment| segment.lines().map(str::to_owned)).collect()
+}
+
+fn until_written(journal: &Journal<u64>, last: &str) -> Vec<String> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let lines = read(journal);
+        if lines.last().is_some_and(|line| line == last) || Instant::now() > end {
+            return lines;
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn open(folder: Option<&Path>, bounds: Bounds) -> Journal<u64> {
+    Journal::open("test", folder, bounds)
+}
+
+#[test]
+fn what_was_recorded_is_there_after_the_journal_was_opened_again() {
+    let folder = Folder::new("again");
+    let first = open(Some(&folder.0), SMALL);
+    first.record(vec![1, 2]);
+    until_written(&first, "2");
+    drop(first);
+
+    let second = open(Some(&folder.0), SMALL);
+    second.record(vec![3]);
+
+    assert_eq!(until_written(&second, "3"), ["1", "2", "3"]);
+}
+
+#[test]
+fn the_oldest_segments_make_room() {
+    let folder = Folder::new("room");
+    for journal in [open(Some(&folder.0), SMALL), open(None, SMALL)] {
+        // Each more than a segment, and written before the next.
+        for round in 0..10_u64 {
+            let numbers: Vec<u64> = (0..40).map(|number| 1000 + round * 100 + number).collect();
+            let last = numbers[39].to_string();
+            journal.record(numbers);
+            until_written(&journal, &last);
+        }
+
+        let lines = read(&journal);
+        assert_eq!(lines.last().map(String::as_str), Some("1939"));
+        assert_eq!(lines.len(), 3 * 40, "three segments, each of one round");
+    }
+}
+
+#[test]
+fn half_a_line_at_the_end_spoils_only_itself() {
+    let folder = Folder::new("half");
+    fs::create_dir_all(&folder.0).expect("a folder");
+    fs::write(folder.0.join("00000007.jsonl"), "1\n{\"cut of").expect("a file");
+    fs::write(folder.0.join("readme"), "not ours").expect("a file");
+
+    let journal = open(Some(&folder.0), SMALL);
+    journal.record(vec![2]);
+
+    assert_eq!(until_written(&journal, "2"), ["1", "{\"cut of", "2"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_costs_only_what_is_on_disk() {
+    let folder = Folder::new("file");
+    fs::write(&folder.0, "a file is in the way").expect("a file");
+
+    let journal = open(Some(&folder.0), SMALL);
+    journal.record(vec![1]);
+
+    assert_eq!(until_written(&journal, "1"), ["1"]);
+    let _ = fs::remove_file(&folder.0);
+}

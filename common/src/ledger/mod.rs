@@ -1,0 +1,167 @@
+//! The way of each event, from the request that caused it to its effect: which step, when, in which process and
+//! generation.
+//!
+//! Every service keeps the steps that it took part in, in a [journal](crate::journal) of its own; whoever asks the
+//! services one after the other has the whole way. The newest steps are kept, at least those of the last 100,000 events
+//! by default.
+//!
+//! A process that is killed may take the steps of its last milliseconds with it. What had been committed by then is
+//! found in the outbox, and its first step is written again by the next process.
+
+mod entry;
+mod search;
+
+pub use entry::{LedgerEvent, Step, StepKind};
+
+use std::{io, path::Path, sync::Arc};
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+use crate::{
+    broker::{Delivery, PublishOutcome},
+    config::Environment,
+    event::{Envelope, EventId},
+    journal::{Bounds, Journal},
+};
+use entry::Entry;
+
+/// How many segments a ledger has on disk.
+const SEGMENTS: u64 = 32;
+
+/// How many searches run at the same time; each reads all of the disk's part.
+const SEARCHES: usize = 1;
+
+/// How much a ledger keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// Bytes on disk. An event takes about 600 where it is published and 500 where it is consumed.
+    pub bytes: u64,
+}
+
+impl LedgerConfig {
+    /// Reads `LEDGER_BYTES`.
+    pub fn from_env(env: &mut Environment) -> Self {
+        Self { bytes: env.parse("LEDGER_BYTES", 128 << 20, "a number of bytes") }
+    }
+}
+
+/// One service's ledger. Cheap to clone; recording costs a message to the thread that writes.
+#[derive(Clone, Debug)]
+pub struct Ledger(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    service: &'static str,
+    journal: Journal<Entry>,
+    searches: Semaphore,
+}
+
+impl Ledger {
+    /// Opens the ledger of `service` below `folder`; without a folder a little of it is kept in memory.
+    pub fn open(service: &'static str, folder: Option<&Path>, config: LedgerConfig) -> Self {
+        let bounds = match folder {
+            Some(_) => Bounds { segment: config.bytes / SEGMENTS, segments: SEGMENTS as usize },
+            None => Bounds { segment: 1 << 20, segments: 8 },
+        };
+        let folder = folder.map(|folder| folder.join(format!("{service}.ledger")));
+        let journal = Journal::open("ledger", folder.as_deref(), bounds);
+        Self(Arc::new(Shared { service, journal, searches: Semaphore::new(SEARCHES) }))
+    }
+
+    /// Notes that events are on disk, as of now.
+    pub fn committed(&self, envelopes: Vec<Envelope>) {
+        let at = Timestamp::now();
+        self.record(envelopes.into_iter().map(|envelope| Entry::committed(envelope, at)).collect());
+    }
+
+    /// Notes events that were found in the outbox: whoever committed them may not have come to note it.
+    pub fn found(&self, envelopes: Vec<Envelope>) {
+        let entry = |envelope: Envelope| {
+            let at = envelope.time;
+            Entry::committed(envelope, at)
+        };
+        self.record(envelopes.into_iter().map(entry).collect());
+    }
+
+    /// Notes that events were handed to the broker, over a link of this generation.
+    pub fn published(&self, events: &[EventId], generation: u64) {
+        let at = Timestamp::now();
+        let entry = |event: &EventId| Entry::of_link(StepKind::Published, event.clone(), at, generation);
+        self.record(events.iter().map(entry).collect());
+    }
+
+    /// Notes what became of events that had been handed to the broker.
+    pub fn settled(&self, events: Vec<EventId>, outcomes: &[PublishOutcome], generation: u64) {
+        let at = Timestamp::now();
+        let entries = events.into_iter().zip(outcomes).filter_map(|(event, outcome)| {
+            let (step, reason) = match outcome {
+                PublishOutcome::Confirmed => (StepKind::Confirmed, None),
+                PublishOutcome::Unroutable => (StepKind::Unroutable, None),
+                PublishOutcome::Refused => (StepKind::Refused, None),
+                PublishOutcome::Unknown(reason) => (StepKind::Unknown, Some(reason.clone())),
+                // Nothing of it has left.
+                PublishOutcome::NotSent(_) => return None,
+            };
+            Some(Entry { reason, ..Entry::of_link(step, event, at, generation) })
+        });
+        self.record(entries.collect());
+    }
+
+    /// Notes that an event came from a queue, over a link of this generation.
+    pub fn delivered(&self, delivery: &Delivery, generation: u64) {
+        let entry = Entry::of_link(StepKind::Delivered, delivery.id.clone(), Timestamp::now(), generation);
+        self.record(vec![Entry { redelivered: Some(delivery.redelivered), ..entry.in_queue(delivery) }]);
+    }
+
+    /// Notes what a consumer of this generation made of a delivery.
+    pub fn handled(&self, delivery: &Delivery, step: StepKind, reason: Option<String>, generation: u64) {
+        let entry = Entry::of_event(step, delivery.id.clone(), Timestamp::now());
+        self.record(vec![Entry { generation: Some(generation), reason, ..entry.in_queue(delivery) }]);
+    }
+
+    /// Notes how the broker was answered about a delivery: acknowledged after its effect, or after it went to a retry
+    /// queue or to the dead letters.
+    pub(crate) fn answered(&self, delivery: &Delivery, answer: &str, generation: u64) {
+        let step = match answer {
+            "done" => StepKind::Acked,
+            "dead" => StepKind::Dead,
+            _ => StepKind::Retried,
+        };
+        let entry = Entry::of_link(step, delivery.id.clone(), Timestamp::now(), generation);
+        self.record(vec![entry.in_queue(delivery)]);
+    }
+
+    /// Finds the newest events with one of these as their id, as a resource that they are about, as the request that
+    /// caused them or as its trace; and the steps that this service took part in.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn find(&self, about: Vec<String>, limit: usize) -> io::Result<Vec<LedgerEvent>> {
+        // Never closed.
+        let _permit = self.0.searches.acquire().await.map_err(io::Error::other)?;
+        let shared = self.0.clone();
+        let searched =
+            tokio::task::spawn_blocking(move || search::find(&shared.journal, shared.service, &about, limit));
+        searched.await.map_err(io::Error::other)?
+    }
+
+    /// How many steps were not written down, because the disk did not keep up.
+    pub fn dropped(&self) -> u64 {
+        self.0.journal.dropped()
+    }
+
+    /// Waits until all that was noted is written, or `within` is over; for the end of a process.
+    pub fn flush(&self, within: std::time::Duration) {
+        self.0.journal.flush(within);
+    }
+
+    fn record(&self, entries: Vec<Entry>) {
+        if !entries.is_empty() {
+            self.0.journal.record(entries);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
