@@ -143,7 +143,7 @@ function makeStep() {
 }
 
 function whoDid({ service, pid, actor, generation, queue, attempt, redelivered }) {
-  const said = [`${service}${pid ? ` (process ${pid})` : ''}`]
+  const said = [`${service}${pid ? ` (pid ${pid})` : ''}`]
   if (actor) said.push(generation ? `${actor}, generation ${generation}` : actor)
   if (queue && !actor?.includes(queue)) said.push(queue)
   if (attempt > 1) said.push(`attempt ${attempt}`)

@@ -11,7 +11,7 @@ import { byId, make, setAttribute, setHidden, setText, showList } from './dom.js
 import { makeLink } from './links.js'
 import { makeProcess } from './processes.js'
 import { showState } from './states.js'
-import { count, number } from './words.js'
+import { number } from './words.js'
 
 const SIDES = { orders: 'left', users: 'right' }
 
@@ -20,7 +20,7 @@ let gateway, broker, services, links
 export function showPicture(snapshot) {
   const picture = byId('panel-now')
   if (!gateway) {
-    gateway = makeNode('gateway', 'public entry')
+    gateway = makeNode('gateway')
     broker = makeBroker()
     services = make('div', { class: 'services' })
     links = make('div', { class: 'links' })
@@ -30,7 +30,7 @@ export function showPicture(snapshot) {
   }
   gateway.update([snapshot.gateway])
   showList(services, snapshot.services, ({ name }) => name, ({ name }) => {
-    const part = makeNode(name, 'service')
+    const part = makeNode(name)
     part.node.classList.add(`at-${SIDES[name] ?? 'left'}`)
     return { node: part.node, update: (service) => part.update(service.processes) }
   })
@@ -48,14 +48,14 @@ function placeOf(from, to) {
 
 const RANK = ['silent', 'unready', 'degraded', 'ready']
 
-function makeNode(name, what) {
+function makeNode(name) {
   const state = make('span', { class: 'state' }, make('span', { class: 'symbol', 'aria-hidden': 'true' }), make('span', { class: 'words' }))
   const figures = make('span', { class: 'figures' })
   const processes = make('ul', { class: 'processes', 'aria-label': `Processes of ${name}` })
   const node = make(
     'article',
     { class: 'node', 'aria-labelledby': `node-${name}`, 'data-node': name },
-    make('header', {}, make('h2', { id: `node-${name}` }, name), state, make('span', { class: 'what' }, what), figures),
+    make('header', {}, make('h2', { id: `node-${name}` }, name), state, figures),
     processes,
   )
   return {
@@ -80,7 +80,7 @@ function figuresOf(processes) {
   const said = [`${number(sum((process) => process.counts?.requests))} answered`]
   const failures = sum((process) => process.counts?.failures)
   if (failures) said.push(`${number(failures)} failed`)
-  if (outbox) said.push(`${count(outbox, 'event')} waiting`)
+  if (outbox) said.push(`${number(outbox)} waiting`)
   return said.join(' · ')
 }
 

@@ -36,7 +36,7 @@ export function makeProcess() {
 
 function aboutOf({ pid, startedAt, keeper }) {
   const said = []
-  if (pid) said.push(`process ${pid}`)
+  if (pid) said.push(`pid ${pid}`)
   const age = now() - Date.parse(startedAt)
   // In minutes once it is a minute old: nobody needs the seconds.
   if (age >= 0) said.push(`up ${age < 60_000 ? `${Math.floor(age / 1000)} s` : duration(Math.floor(age / 60_000) * 60_000)}`)
