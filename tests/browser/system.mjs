@@ -109,7 +109,7 @@ export class System {
 export async function killBroker(system) {
   const { hostname, port } = new URL(system.amqpUrl)
   process.kill(system.brokerPid, 'SIGKILL')
-  const killed = performance.now()
+  const killed = Date.now()
   if (system.broker === 'rabbitmq') return { killed, release: async () => {} }
 
   const squatter = createServer((socket) => socket.destroy())
