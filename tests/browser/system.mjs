@@ -25,6 +25,11 @@ async function freePorts(amount) {
   return ports
 }
 
+// Whatever was started ends with this process, also when that is told to end in the middle of a story.
+const children = new Set()
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')))
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
+
 export class System {
   #child
   #output = ''
@@ -47,6 +52,9 @@ export class System {
       env: { ...process.env, AUTH: 'open', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
+    const child = this.#child
+    children.add(child)
+    child.once('exit', () => children.delete(child))
     for (const stream of [this.#child.stdout, this.#child.stderr]) stream.on('data', (text) => (this.#output += text))
     this.public = `http://127.0.0.1:${gateway}`
     this.console = `http://127.0.0.1:${admin}`
