@@ -22,7 +22,7 @@ export async function startBrowser() {
  */
 export async function openPage(browser, origin, { size = SIZES.wide, theme = 'light', hash = '', expected = [], motion = 'no-preference' } = {}) {
   const context = await browser.newContext({ viewport: size, colorScheme: theme, reducedMotion: motion })
-  context.setDefaultTimeout(10_000)
+  context.setDefaultTimeout(20_000)
   const requests = []
   const errors = []
   context.on('request', (request) => requests.push(request.url()))
@@ -42,10 +42,10 @@ export async function openPage(browser, origin, { size = SIZES.wide, theme = 'li
 }
 
 /** Keeps what the page looks like, for a person to look at. */
-export async function keepScreenshot(page, name) {
+export async function keepScreenshot(page, name, { fullPage = true } = {}) {
   if (!SCREENSHOTS) return
   mkdirSync(SCREENSHOTS, { recursive: true })
-  await page.screenshot({ path: `${SCREENSHOTS}/${name}.png`, fullPage: true })
+  await page.screenshot({ path: `${SCREENSHOTS}/${name}.png`, fullPage, timeout: 30_000 })
 }
 
 /** The link of the picture between two. */
