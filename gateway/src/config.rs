@@ -7,7 +7,10 @@ use std::{
 
 use common::{config::Environment, http::HttpConfig};
 
-use crate::settings::{Overrides, Settings};
+use crate::{
+    console::AdminToken,
+    settings::{Overrides, Settings},
+};
 
 /// Everything that the gateway is told.
 #[derive(Clone, Debug)]
@@ -16,6 +19,8 @@ pub struct Config {
     pub public: HttpConfig,
     /// The server for those who run the gateway (`ADMIN_HOST`, `ADMIN_PORT`).
     pub admin: HttpConfig,
+    /// What whoever uses the admin server has to show (`ADMIN_TOKEN`).
+    pub admin_token: Option<AdminToken>,
     /// The routing table and the policies, as they are at the start.
     pub settings: Settings,
     /// Where they were read from, and are again at a reload (`GATEWAY_CONFIG`).
@@ -38,6 +43,7 @@ impl Config {
             workers: 1,
             ..public.clone()
         };
+        let admin_token = admin_token(env, admin.host);
         let overrides = Overrides::from_env(env);
         let file = Some(env.text("GATEWAY_CONFIG", "")).filter(|file| !file.is_empty()).map(PathBuf::from);
         let settings = Settings::load(file.as_deref(), &overrides).unwrap_or_else(|mistakes| {
@@ -46,13 +52,55 @@ impl Config {
         });
         let data = Some(env.text("DATA_DIR", "")).filter(|folder| !folder.is_empty()).map(PathBuf::from);
         let faults = env.flag("DEMO_FAULTS", false);
-        Self { public, admin, settings, file, overrides, data, faults }
+        Self { public, admin, admin_token, settings, file, overrides, data, faults }
     }
+}
+
+/// Reads the token, which may be missing only where nobody but this machine reaches the admin server.
+fn admin_token(env: &mut Environment, host: IpAddr) -> Option<AdminToken> {
+    let raw = env.text("ADMIN_TOKEN", "");
+    if raw.is_empty() {
+        if !host.to_canonical().is_loopback() {
+            env.mistake(format!(
+                "ADMIN_TOKEN must be set where ADMIN_HOST is {host}: whoever reaches the admin port can stop and change \
+                 this system; set a secret of at least 8 characters, or leave ADMIN_HOST at 127.0.0.1"
+            ));
+        }
+        return None;
+    }
+    AdminToken::parse(&raw).map_err(|wrong| env.mistake(format!("ADMIN_TOKEN {wrong}"))).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn mistakes(pairs: &[(&str, &str)]) -> Option<String> {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut env = Environment::from_pairs(pairs);
+        Config::from_env(&mut env);
+        env.finish().err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_admin_port_that_others_reach_needs_a_token() {
+        for host in ["0.0.0.0", "::", "10.0.0.1"] {
+            let said = mistakes(&[("ADMIN_HOST", host)]).expect("it is a mistake");
+            assert!(said.contains("ADMIN_TOKEN must be set"), "{said}");
+            assert_eq!(mistakes(&[("ADMIN_HOST", host), ("ADMIN_TOKEN", "correct battery")]), None);
+        }
+        for host in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(mistakes(&[("ADMIN_HOST", host)]), None);
+        }
+    }
+
+    #[test]
+    fn a_token_that_anybody_could_guess_is_refused_and_not_repeated() {
+        let said = mistakes(&[("ADMIN_TOKEN", "secret")]).expect("it is a mistake");
+
+        assert!(said.contains("ADMIN_TOKEN must be at least 8 characters long"), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
 
     #[test]
     fn a_file_that_is_named_and_not_there_is_a_mistake_like_any_other() {

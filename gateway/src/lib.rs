@@ -2,7 +2,8 @@
 //!
 //! Read in the order of a request: the port ([`server`]), what came over it ([`http1`]), the table ([`routing`]) and
 //! the policies on it ([`settings`], [`guard`], [`policy`]), the path of the bytes ([`proxy`]), and the services
-//! behind ([`upstream`]). [`api`] is what the gateway says of them all to those who write clients.
+//! behind ([`upstream`]). [`api`] is what the gateway says of them all to those who write clients, and [`console`] what those
+//! see who run the system, on a port of its own.
 
 mod check;
 pub mod config;
@@ -26,6 +27,8 @@ pub mod proxy;
 pub mod upstream;
 
 pub mod api;
+
+pub mod console;
 
 pub use check::check;
 

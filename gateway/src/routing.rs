@@ -180,7 +180,7 @@ fn hex(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use common::telemetry::metrics::Registry;
+    use common::{telemetry::metrics::Registry, timeline::Timeline};
 
     use super::*;
     use crate::settings::UpstreamSettings;
@@ -210,7 +210,7 @@ mod tests {
             ],
             ..Settings::default()
         };
-        let upstreams = Upstreams::new(&mut Registry::default());
+        let upstreams = Upstreams::new(&mut Registry::default(), Timeline::open("gateway", None));
         upstreams.apply(&settings.upstreams);
         Table::new(&settings, &upstreams)
     }

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     process::ExitCode,
     sync::{Arc, atomic::AtomicUsize},
 };
@@ -9,7 +10,7 @@ use std::{
 use actix::{Arbiter, System};
 use arc_swap::ArcSwap;
 use common::{
-    http::{Condition, Drain, HttpMetrics, Internal, Probes, Server, signals},
+    http::{Condition, Drain, HttpMetrics, Internal, Probes, Routes, Server, signals},
     supervision::{ESCALATED, Spec, Supervisor},
     telemetry::metrics::{Metrics, Registry},
     timeline::Timeline,
@@ -19,6 +20,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::{
     api::{ApiDescription, DescribedRoute, DescribedUpstream, Fetcher, Outline},
     config::Config,
+    console::{
+        Access, Audience, Console, Feed, Fleet, StatusBoard,
+        board::{Own, Round},
+    },
     guard::{Keys, KeysActor, KeysSource},
     policy::Limiter,
     proxy::{Front, ProxyMetrics, Shared, Uploads},
@@ -56,6 +61,8 @@ pub struct Gateway {
     admin: Server,
     probes: Probes,
     supervisor: Supervisor,
+    feed: Feed,
+    board_thread: Arbiter,
     reloading: Reloading,
     hangups: Signal,
 }
@@ -66,7 +73,7 @@ impl Gateway {
     /// # Errors
     /// When one of the ports cannot be listened on.
     pub fn build(config: Config) -> io::Result<Self> {
-        let Config { public, admin, settings, file, overrides, data, faults } = config;
+        let Config { public, admin, admin_token, settings, file, overrides, data, faults } = config;
         // Before anything else: until it is caught, the signal ends the process.
         let hangups = signal(SignalKind::hangup())?;
         if settings.auth.mode == AuthMode::Open {
@@ -77,7 +84,7 @@ impl Gateway {
         let mut registry = Registry::default();
         let supervisor =
             Supervisor::new("gateway", Timeline::open("gateway", data.as_deref()), &mut registry);
-        let upstreams = Upstreams::new(&mut registry);
+        let upstreams = Upstreams::new(&mut registry, supervisor.timeline().clone());
         upstreams.apply(&settings.upstreams);
         let probes = Probes::new();
         let shared = Arc::new(Shared {
@@ -93,6 +100,7 @@ impl Gateway {
             drain: Drain::default(),
         });
         let admin_metrics = HttpMetrics::register("gateway_admin", &mut registry);
+        let public_host = public.host;
         let public = PublicServer::bind(&public, shared.clone(), &supervisor)?;
         let internal = Internal {
             service: "gateway",
@@ -102,7 +110,17 @@ impl Gateway {
             ledger: None,
             faults,
         };
-        let admin = Server::bind("gateway_admin", &admin, internal, admin_metrics, |_| {})?;
+        let (audience, feed) = (Audience::default(), Feed::default());
+        let access = Arc::new(Access::new(admin_token));
+        let console = Console {
+            access: access.clone(),
+            audience: audience.clone(),
+            feed: feed.clone(),
+            upstreams: upstreams.clone(),
+            timeline: supervisor.timeline().clone(),
+        };
+        let routes = move |routes: &mut Routes| console.configure(routes);
+        let admin = Server::bind_guarded("gateway_admin", &admin, internal, admin_metrics, access, routes)?;
         watch(&probes, &supervisor, &public, &upstreams);
 
         let here = Arbiter::current();
@@ -121,8 +139,22 @@ impl Gateway {
             Ok(Fetcher::new(api.clone(), outline.clone()))
         });
 
+        let own = Own {
+            supervisor: supervisor.clone(),
+            probes: probes.clone(),
+            address: SocketAddr::new(public_host, public.port()).to_string(),
+            faults,
+        };
+        // Whoever watches costs the public port nothing.
+        let board_thread = Arbiter::new();
+        let (asked, shown) = (upstreams.clone(), feed.clone());
+        supervisor.supervise(&board_thread.handle(), Spec::new(StatusBoard::NAME), move |_| {
+            let round = Round::new(Fleet::new(asked.clone()), own.clone());
+            Ok(StatusBoard::new(round, audience.clone(), shown.clone()))
+        });
+
         let reloading = Reloading { file, overrides, upstreams, shared };
-        Ok(Self { public, admin, probes, supervisor, reloading, hangups })
+        Ok(Self { public, admin, probes, supervisor, feed, board_thread, reloading, hangups })
     }
 
     /// The port of the public server.
@@ -137,7 +169,7 @@ impl Gateway {
 
     /// Serves until `stop`, then answers every request that was taken, and returns the exit code.
     pub async fn run_until_stopped(self, stop: impl Future<Output = ()>) -> ExitCode {
-        let Self { public, admin, probes, supervisor, reloading, hangups } = self;
+        let Self { public, admin, probes, supervisor, feed, board_thread, reloading, hangups } = self;
         let admin_handle = admin.handle();
         let mut admin = actix::spawn(admin.run());
         let code = tokio::select! {
@@ -149,8 +181,11 @@ impl Gateway {
         };
         probes.drain();
         public.drain().await;
+        // Streams do not end by themselves.
+        feed.close();
         admin_handle.stop_gracefully().await;
         supervisor.stop().await;
+        board_thread.stop();
         public.end();
         supervisor.timeline().stopped();
         log::info!("event=stopped");

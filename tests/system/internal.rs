@@ -24,7 +24,10 @@ async fn probes_and_actors_tell_how_each_service_is() {
             ],
         ),
         (&system.orders, vec!["repository", "consumer:orders.user-created", "customers", "broker", "relay"]),
-        (&system.gateway, vec!["upstream-health", "proxy-0", "proxy-1", "auth-keys", "api-description"]),
+        (
+            &system.gateway,
+            vec!["upstream-health", "proxy-0", "proxy-1", "auth-keys", "api-description", "status-board"],
+        ),
     ] {
         // The gateway asks the others how they are; it may have asked before they were ready.
         child.wait_not_degraded().await;

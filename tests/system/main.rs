@@ -15,6 +15,7 @@ mod openapi;
 mod rate_limit;
 mod reload;
 
+mod admin_port;
 mod bad_requests;
 mod deadlines;
 mod idempotency;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         bad_requests,
         deadlines,
         idempotency,
+        admin_port,
         internal,
         logins,
         ownership,

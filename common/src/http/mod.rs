@@ -10,6 +10,7 @@
 mod config;
 mod server;
 
+mod doorkeeper;
 mod drain;
 mod tracking;
 
@@ -46,6 +47,7 @@ pub use caller::{Caller, ROLE, SUBJECT};
 pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
 pub use deadline::Deadline;
+pub use doorkeeper::{Doorkeeper, Visit};
 pub use drain::{Drain, OpenConnection};
 mod description;
 
@@ -65,6 +67,7 @@ pub use paging::{PageRequest, PageView};
 pub use probes::{Condition, ProbeAnswer, Probes, Readiness, ReadinessStatus};
 pub use problem::{FieldError, Problem, RenderedProblem};
 pub use readable::readable;
+pub use report::ProcessReport;
 pub use server::{Routes, Server, ServerHandle, listening_socket};
 
 #[cfg(test)]

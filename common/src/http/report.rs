@@ -7,7 +7,7 @@ use crate::supervision::{ActorReport, Supervisor};
 /// A whole process, as `/actors` shows it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ProcessReport {
+pub struct ProcessReport {
     service: &'static str,
     pid: u32,
     started_at: Timestamp,
@@ -24,12 +24,8 @@ pub(super) struct ProcessReport {
 }
 
 impl ProcessReport {
-    pub(super) async fn of(
-        service: &'static str,
-        supervisor: &Supervisor,
-        counts: Totals,
-        faults: bool,
-    ) -> Self {
+    /// Asks every actor, and adds what is known of the process.
+    pub async fn of(service: &'static str, supervisor: &Supervisor, counts: Totals, faults: bool) -> Self {
         let timeline = supervisor.timeline();
         Self {
             service,

@@ -1,4 +1,4 @@
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{
     App, HttpServer,
@@ -9,7 +9,7 @@ use actix_web::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
-use super::{HttpConfig, HttpMetrics, Internal, Problem, drain::Drain, tracking::Tracking};
+use super::{Doorkeeper, HttpConfig, HttpMetrics, Internal, Problem, drain::Drain, tracking::Tracking};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -58,7 +58,31 @@ impl Server {
             internal.configure(routes, &traffic);
             configure(routes);
         };
-        Self::listen(service, config, metrics, all)
+        Self::listen(service, config, metrics, None, all)
+    }
+
+    /// As [`bind`](Self::bind), and no request meets a route that `doorkeeper` does not let in. `configure`'s routes come
+    /// before those of `internal`, so that one may stand in for one of these.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub fn bind_guarded<F>(
+        service: &'static str,
+        config: &HttpConfig,
+        internal: Internal,
+        metrics: HttpMetrics,
+        doorkeeper: Arc<dyn Doorkeeper>,
+        configure: F,
+    ) -> io::Result<Self>
+    where
+        F: Fn(&mut Routes) + Clone + Send + 'static,
+    {
+        let traffic = metrics.clone();
+        let all = move |routes: &mut Routes| {
+            configure(routes);
+            internal.configure(routes, &traffic);
+        };
+        Self::listen(service, config, metrics, Some(doorkeeper), all)
     }
 
     /// The port that the server listens on.
@@ -103,6 +127,7 @@ impl Server {
         service: &'static str,
         config: &HttpConfig,
         metrics: HttpMetrics,
+        doorkeeper: Option<Arc<dyn Doorkeeper>>,
         configure: F,
     ) -> io::Result<Self>
     where
@@ -114,7 +139,7 @@ impl Server {
         let accepting = std::net::TcpListener::from(listener.try_clone()?);
         let port = accepting.local_addr()?.port();
         let drain = Drain::default();
-        let (connected, tracking) = (drain.clone(), Tracking::new(metrics, drain.clone()));
+        let (connected, tracking) = (drain.clone(), Tracking::new(metrics, drain.clone(), doorkeeper));
         let http = HttpServer::new(move || {
             App::new()
                 .wrap(tracking.clone())

@@ -2,11 +2,12 @@ use std::{
     future::{Ready, ready},
     panic::AssertUnwindSafe,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix_web::{
-    Error, HttpMessage, HttpResponse,
+    Error, HttpMessage, HttpResponse, ResponseError,
     body::{BodySize, BoxBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     http::{
@@ -16,23 +17,30 @@ use actix_web::{
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
-use super::{Deadline, HttpMetrics, Problem, RouteLabel, drain::Drain, origin::accept_or_make};
+use super::{
+    Deadline, Doorkeeper, HttpMetrics, Problem, RouteLabel, Visit, drain::Drain, origin::accept_or_make,
+};
 use crate::telemetry::{
     log::panic_message,
     trace::{Origin, REQUEST_ID},
 };
 
-/// What every request gets: an origin, a deadline, an access line, metrics, a problem that names its id where it fails, and
-/// `Connection: close` while the server drains.
+/// What every request gets: an origin, a deadline, a [`Doorkeeper`] where there is one, an access line, metrics, a problem
+/// that names its id where it fails, and `Connection: close` while the server drains.
 #[derive(Clone)]
 pub(super) struct Tracking {
     metrics: HttpMetrics,
     drain: Drain,
+    doorkeeper: Option<Arc<dyn Doorkeeper>>,
 }
 
 impl Tracking {
-    pub(super) fn new(metrics: HttpMetrics, drain: Drain) -> Self {
-        Self { metrics, drain }
+    pub(super) fn new(metrics: HttpMetrics, drain: Drain, doorkeeper: Option<Arc<dyn Doorkeeper>>) -> Self {
+        Self { metrics, drain, doorkeeper }
+    }
+
+    fn admit(&self, request: &ServiceRequest) -> Result<(), Problem> {
+        self.doorkeeper.as_ref().map_or(Ok(()), |doorkeeper| doorkeeper.admit(&Visit::of(request)))
     }
 }
 
@@ -74,11 +82,15 @@ where
         let deadline = Deadline::read(request.headers(), started);
         request.extensions_mut().insert(deadline);
         let method = request.method().clone();
+        let admitted = self.tracking.admit(&request);
         let (service, tracking) = (self.service.clone(), self.tracking.clone());
         Box::pin(async move {
             let answer = AssertUnwindSafe(async move {
                 deadline.check()?;
-                service.call(request).await
+                match admitted {
+                    Ok(()) => service.call(request).await,
+                    Err(refusal) => Ok(request.into_response(refusal.error_response())),
+                }
             });
             let answer = answer.catch_unwind().await;
             let failure = match answer {
@@ -124,6 +136,12 @@ impl Tracking {
     fn finish(&self, response: &mut HttpResponse, origin: &Origin) {
         if let Ok(id) = HeaderValue::from_str(origin.request_id.as_str()) {
             response.headers_mut().insert(HeaderName::from_static(REQUEST_ID), id);
+        }
+        for (name, value) in self.doorkeeper.iter().flat_map(|doorkeeper| doorkeeper.fields()) {
+            if !response.headers().contains_key(*name) {
+                let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
+                response.headers_mut().insert(name, value);
+            }
         }
         if self.drain.is_draining() {
             response.head_mut().set_connection_type(ConnectionType::Close);

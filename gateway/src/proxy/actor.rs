@@ -53,6 +53,8 @@ pub struct ProxyState {
     pub answered: u64,
     /// Requests that the gateway refused.
     pub refused: u64,
+    /// Requests whose answer has a status from 500, whoever gave it.
+    pub failed: u64,
     /// Requests whose client left before they were answered.
     pub abandoned: u64,
     /// Connections to services without a request.
@@ -69,6 +71,7 @@ impl Handler<Observe> for ProxyActor {
             in_progress: counts.in_progress.get(),
             answered: counts.answered.get(),
             refused: counts.refused.get(),
+            failed: counts.failed.get(),
             abandoned: counts.abandoned.get(),
             idle_lines: self.lines.count(),
         })

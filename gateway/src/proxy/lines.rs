@@ -232,7 +232,7 @@ impl Line {
 mod tests {
     use std::{net::TcpListener, sync::Arc};
 
-    use common::telemetry::metrics::Registry;
+    use common::{telemetry::metrics::Registry, timeline::Timeline};
     use futures_util::future::join_all;
 
     use super::*;
@@ -242,7 +242,7 @@ mod tests {
     fn endpoint() -> (TcpListener, Arc<Endpoint>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let upstreams = Upstreams::new(&mut Registry::default());
+        let upstreams = Upstreams::new(&mut Registry::default(), Timeline::open("gateway", None));
         let settings = UpstreamSettings {
             urls: vec![url.parse().expect("a sound URL")],
             ..UpstreamSettings::new("test")

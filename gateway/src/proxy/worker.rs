@@ -95,6 +95,7 @@ pub struct Counts {
     pub in_progress: Cell<u64>,
     pub answered: Cell<u64>,
     pub refused: Cell<u64>,
+    pub failed: Cell<u64>,
     pub abandoned: Cell<u64>,
 }
 
@@ -173,7 +174,9 @@ impl Worker {
         self.series.observe(asked.place, asked.method, status, took, current, || asked.label());
         // A 503 is a refusal that was decided on, by the thousand while something is away; that is counted, and
         // whoever decided has said why, once.
-        let odd = status >= 500 && status != 503;
+        let failed = status >= 500;
+        self.counts.failed.set(self.counts.failed.get() + u64::from(failed));
+        let odd = failed && status != 503;
         let level = if odd { log::Level::Warn } else { log::Level::Debug };
         if log::log_enabled!(level) {
             log::log!(

@@ -9,7 +9,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::breaker::{Breaker, Gate};
+use super::{
+    breaker::{Breaker, Gate},
+    incidents::Incidents,
+};
 use crate::settings::{BreakerSettings, UpstreamUrl};
 
 /// The share of an endpoint that just came back, in percent of its full one.
@@ -23,13 +26,17 @@ pub struct Endpoint {
     url: UpstreamUrl,
     address: SocketAddr,
     born: Instant,
-    in_flight: AtomicU64,
+    /// Exchanges that began.
+    asked: AtomicU64,
+    /// Exchanges that ended; what is between the two is in flight.
+    ended: AtomicU64,
     /// What is read of the breaker without its lock.
     gate: AtomicU64,
     breaker: Mutex<Breaker>,
     /// What is read of the health without its lock.
     unready: AtomicBool,
     health: Mutex<Health>,
+    incidents: Incidents,
 }
 
 /// Names one endpoint in its process, for ever.
@@ -58,18 +65,26 @@ impl Health {
 }
 
 impl Endpoint {
-    pub(super) fn new(url: UpstreamUrl, address: SocketAddr, breaker: BreakerSettings, now: Instant) -> Self {
+    pub(super) fn new(
+        url: UpstreamUrl,
+        address: SocketAddr,
+        breaker: BreakerSettings,
+        incidents: Incidents,
+        now: Instant,
+    ) -> Self {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         let endpoint = Self {
             id: EndpointId(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1),
             url,
             address,
             born: now,
-            in_flight: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             gate: AtomicU64::new(0),
             breaker: Mutex::new(Breaker::new(breaker, now)),
             unready: AtomicBool::new(false),
             health: Mutex::new(Health::Unknown),
+            incidents,
         };
         endpoint.show_gate(Gate::Closed { returned: None });
         endpoint
@@ -97,7 +112,14 @@ impl Endpoint {
 
     /// How many requests are on their way to it.
     pub fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Relaxed)
+        // An exchange that begins and ends between the two looks must not make fewer than none.
+        let ended = self.ended.load(Ordering::Relaxed);
+        self.asked().saturating_sub(ended)
+    }
+
+    /// How many requests it has been sent so far.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// What was heard last.
@@ -105,16 +127,20 @@ impl Endpoint {
         lock(&self.health).clone()
     }
 
+    pub(super) fn incidents(&self) -> &Incidents {
+        &self.incidents
+    }
+
     pub(super) fn url(&self) -> &UpstreamUrl {
         &self.url
     }
 
     pub(super) fn begin(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.asked.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn end(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Writes down what was heard; returns what had been heard before.
@@ -194,6 +220,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use common::timeline::Timeline;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -202,7 +230,9 @@ mod tests {
     fn the_gate_that_is_shown_is_that_of_the_breaker() {
         let now = Instant::now();
         let url = "http://127.0.0.1:3001".parse().expect("a URL");
-        let endpoint = Endpoint::new(url, ([127, 0, 0, 1], 3001).into(), BreakerSettings::default(), now);
+        let incidents = Incidents::new(Timeline::open("gateway", None), String::new());
+        let endpoint =
+            Endpoint::new(url, ([127, 0, 0, 1], 3001).into(), BreakerSettings::default(), incidents, now);
         assert_eq!(endpoint.gate(), Gate::Closed { returned: None });
 
         for gate in [

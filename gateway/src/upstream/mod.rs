@@ -20,6 +20,8 @@ mod endpoint;
 mod failure;
 mod pick;
 
+mod incidents;
+
 mod breaker;
 mod window;
 

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Endpoint, Upstream};
+use super::{Endpoint, Upstream, incidents::Incidents};
 use crate::settings::{UpstreamSettings, UpstreamUrl};
 
 /// One URL of the settings, and where it led to last.
@@ -103,7 +103,12 @@ impl Upstream {
                 }
                 new.push(match old.iter().find(is_it) {
                     Some(endpoint) => endpoint.clone(),
-                    None => Arc::new(Endpoint::new(site.url.clone(), address, settings.breaker.clone(), now)),
+                    None => {
+                        let subject = format!("{} http://{address}", self.name);
+                        let incidents = Incidents::new(self.timeline.clone(), subject);
+                        let breaker = settings.breaker.clone();
+                        Arc::new(Endpoint::new(site.url.clone(), address, breaker, incidents, now))
+                    }
                 });
             }
         }

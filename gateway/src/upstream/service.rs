@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use common::timeline::Timeline;
 use tokio::sync::{Notify, futures::Notified};
 
 use super::{
@@ -26,6 +27,7 @@ pub struct Upstream {
     turns: AtomicU64,
     pub(super) budget: RetryBudget,
     pub(super) metrics: UpstreamMetrics,
+    pub(super) timeline: Timeline,
     connect_failed: Notify,
     pub(super) endpoints_changed: Notify,
 }
@@ -41,7 +43,12 @@ impl Drop for Admitted {
 }
 
 impl Upstream {
-    pub(super) fn new(settings: &UpstreamSettings, metrics: UpstreamMetrics, now: Instant) -> Self {
+    pub(super) fn new(
+        settings: &UpstreamSettings,
+        metrics: UpstreamMetrics,
+        timeline: Timeline,
+        now: Instant,
+    ) -> Self {
         let upstream = Self {
             name: settings.name.clone(),
             settings: ArcSwap::from_pointee(settings.clone()),
@@ -50,6 +57,7 @@ impl Upstream {
             turns: AtomicU64::new(0),
             budget: RetryBudget::new(settings.retry_budget, now),
             metrics,
+            timeline,
             connect_failed: Notify::new(),
             endpoints_changed: Notify::new(),
         };
@@ -138,6 +146,11 @@ impl Upstream {
             let (name, address) = (&self.name, endpoint.address());
             log::info!("event=upstream_health upstream={name} endpoint={address} health={health:?}");
         }
+        match &health {
+            Health::Unready(why) if before.is_well() => endpoint.incidents().went_away(why),
+            _ if well => endpoint.incidents().came_back(),
+            _ => {}
+        }
         let was_away = matches!(before, Health::Unready(_));
         let back = match well {
             true => endpoint.breaker(|breaker| breaker.heard_well(began, was_away, now)),
@@ -158,6 +171,7 @@ impl Upstream {
         if ejected {
             let (name, address) = (&self.name, endpoint.address());
             log::warn!("event=endpoint_ejected upstream={name} endpoint={address} why={:?}", why.to_string());
+            endpoint.incidents().breaker_opened(&why.to_string());
             self.metrics.ejections.inc();
             self.count_endpoints();
         }
@@ -166,6 +180,7 @@ impl Upstream {
     pub(super) fn endpoint_back(&self, endpoint: &Endpoint, away: Duration) {
         let (name, address) = (&self.name, endpoint.address());
         log::info!("event=endpoint_back upstream={name} endpoint={address} after_ms={}", away.as_millis());
+        endpoint.incidents().breaker_closed();
         self.count_endpoints();
     }
 }

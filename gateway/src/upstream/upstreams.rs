@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
-use common::telemetry::metrics::Registry;
+use common::{telemetry::metrics::Registry, timeline::Timeline};
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 
@@ -16,14 +16,15 @@ pub struct Upstreams(Arc<Shared>);
 struct Shared {
     all: ArcSwap<Vec<Arc<Upstream>>>,
     metrics: Metrics,
+    timeline: Timeline,
     changed: Notify,
 }
 
 impl Upstreams {
-    /// None yet; counts in `registry`.
-    pub fn new(registry: &mut Registry) -> Self {
+    /// None yet; counts in `registry`, and writes into `timeline` when an endpoint fails and is back.
+    pub fn new(registry: &mut Registry, timeline: Timeline) -> Self {
         let metrics = Metrics::register(registry);
-        Self(Arc::new(Shared { all: ArcSwap::default(), metrics, changed: Notify::new() }))
+        Self(Arc::new(Shared { all: ArcSwap::default(), metrics, timeline, changed: Notify::new() }))
     }
 
     /// Makes the upstreams what `settings` say. Those that were there before keep their endpoints, and what is
@@ -39,7 +40,12 @@ impl Upstreams {
                 upstream.configure(settings, now);
                 upstream
             }
-            None => Arc::new(Upstream::new(settings, self.0.metrics.of(&settings.name), now)),
+            None => Arc::new(Upstream::new(
+                settings,
+                self.0.metrics.of(&settings.name),
+                self.0.timeline.clone(),
+                now,
+            )),
         };
         let new: Vec<_> = settings.iter().map(keep_or_make).collect();
         for gone in old.iter().filter(|upstream| find(&new, upstream.name()).is_none()) {

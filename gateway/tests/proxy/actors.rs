@@ -11,8 +11,9 @@ use crate::harness::{Client, Gateway, Service, eventually, request};
 fn fault(gateway: &Gateway, actor: &str, kind: &str) -> u16 {
     let body = format!("{{\"kind\":\"{kind}\"}}");
     let mut client = Client::connect(gateway.admin_port).expect("the admin server listens");
-    let head =
-        format!("POST /actors/{actor}/fault HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n");
+    let head = format!(
+        "POST /actors/{actor}/fault HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    );
     client.ask(&format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).status
 }
 
@@ -50,7 +51,7 @@ fn a_proxy_that_keeps_dying_ends_the_gateway() {
     while !gateway.has_ended() {
         assert!(Instant::now() < end, "more than 20 failures within a minute are too many");
         if let Ok(mut client) = Client::connect(gateway.admin_port) {
-            let ask = "POST /actors/proxy-0/fault HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+            let ask = "POST /actors/proxy-0/fault HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                        Content-Length: 15\r\n\r\n{\"kind\":\"stop\"}";
             // The last one may find nobody.
             let _ = client.try_ask(ask);

@@ -135,7 +135,7 @@ impl Gateway {
     /// Gets `path` from the admin port.
     pub fn admin(&self, path: &str) -> Answer {
         let mut client = Client::connect(self.admin_port).expect("the admin server listens");
-        client.ask(&request(&format!("GET {path} HTTP/1.1")))
+        client.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
     /// What is counted under this name and these labels, such as `name{label="value"}`; 0 where nothing is.

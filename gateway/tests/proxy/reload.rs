@@ -61,7 +61,7 @@ impl Process {
 
     fn admin(&self, path: &str) -> (u16, String) {
         let mut client = Client::connect(self.admin_port).expect("the admin server listens");
-        let answer = client.ask(&request(&format!("GET {path} HTTP/1.1")));
+        let answer = client.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         (answer.status, answer.body)
     }
 

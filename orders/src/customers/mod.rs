@@ -12,7 +12,7 @@
 mod breaker;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt,
     rc::Rc,
     time::{Duration, Instant},
@@ -76,6 +76,7 @@ pub struct Customers {
     config: Rc<CustomersConfig>,
     // Shared with the answers in progress, which run on this actor's thread.
     breaker: Rc<RefCell<Watched>>,
+    asked: Rc<Cell<u64>>,
 }
 
 impl Customers {
@@ -86,6 +87,7 @@ impl Customers {
             client: Client::new(ClientConfig::default()),
             config: Rc::new(config),
             breaker: Rc::new(RefCell::new(breaker)),
+            asked: Rc::default(),
         }
     }
 }
@@ -126,10 +128,10 @@ impl Handler<CheckCustomer> for Customers {
 
     fn handle(&mut self, question: CheckCustomer, _: &mut Self::Context) -> Self::Result {
         let (client, config) = (self.client.clone(), self.config.clone());
-        let breaker = self.breaker.clone();
+        let (breaker, asked) = (self.breaker.clone(), self.asked.clone());
         Box::pin(async move {
             let left = question.deadline.within(config.deadline);
-            let checked = check(&client, &config, &breaker, &question);
+            let checked = check(&client, &config, &breaker, &asked, &question);
             let in_time = tokio::time::timeout(left, checked).await;
             in_time.unwrap_or(Err(CustomersUnavailable { retry_after: config.breaker.open_for }))
         })
@@ -140,6 +142,7 @@ async fn check(
     client: &Client,
     config: &CustomersConfig,
     breaker: &RefCell<Watched>,
+    asked: &Cell<u64>,
     CheckCustomer { id, origin, deadline }: &CheckCustomer,
 ) -> Result<bool, CustomersUnavailable> {
     let url = format!("{}/users/{}", config.url, id.as_str());
@@ -149,6 +152,7 @@ async fn check(
         }
         let admitted = breaker.borrow_mut().breaker.admit(Instant::now());
         admitted.map_err(|retry_after| CustomersUnavailable { retry_after })?;
+        asked.set(asked.get() + 1);
         let settle = Settle { breaker, settled: false };
         let answer = client.get(&url, origin, deadline.within(config.attempt)).await;
         match known(answer) {
@@ -243,6 +247,10 @@ impl Drop for Settle<'_> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CustomersState {
+    /// The service that it asks.
+    asks: &'static str,
+    /// How often it has.
+    asked: u64,
     breaker: &'static str,
 }
 
@@ -251,6 +259,8 @@ impl Handler<Observe> for Customers {
 
     fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
         Observe::answer::<Self>(&CustomersState {
+            asks: "users",
+            asked: self.asked.get(),
             breaker: self.breaker.borrow().breaker.state(Instant::now()),
         })
     }

@@ -11,6 +11,9 @@ pub use problem::problem;
 
 pub mod wire;
 
+mod viewer;
+pub use viewer::{Viewer, link, process};
+
 pub mod source;
 
 pub use warren::harness::{Actors, end_stall, inject, stall, wait_next_generation};

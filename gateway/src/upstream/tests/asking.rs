@@ -71,7 +71,7 @@ const UNREADY: &str = "HTTP/1.1 503 No\r\nconnection: close\r\ncontent-length: 0
 /// Watches `all`, which are asked often and probed only by the health check.
 fn watch(all: &[UpstreamSettings]) -> (Upstreams, Supervisor) {
     let mut registry = Registry::default();
-    let upstreams = Upstreams::new(&mut registry);
+    let upstreams = Upstreams::new(&mut registry, Timeline::open("gateway", None));
     upstreams.apply(&all.iter().cloned().map(often).collect::<Vec<_>>());
     let supervisor = Supervisor::new("gateway", Timeline::open("gateway", None), &mut registry);
     let watched = upstreams.clone();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::telemetry::metrics::Registry;
+use common::{telemetry::metrics::Registry, timeline::Timeline};
 use proptest::prelude::*;
 
 use super::{SECOND, choose, eject, find, is_closed, settings, upstream};
@@ -217,7 +217,7 @@ fn an_answer_that_breaks_off_after_its_head_still_counts_as_a_failure() {
 
 #[test]
 fn at_most_so_many_requests_are_on_their_way() {
-    let upstreams = Upstreams::new(&mut Registry::default());
+    let upstreams = Upstreams::new(&mut Registry::default(), Timeline::open("gateway", None));
     upstreams.apply(&[UpstreamSettings { in_flight: 2, ..settings("users", &["http://127.0.0.1:1"]) }]);
     let upstream = upstreams.get("users").expect("applied");
 

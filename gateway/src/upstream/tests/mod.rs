@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::telemetry::metrics::Registry;
+use common::{telemetry::metrics::Registry, timeline::Timeline};
 
 use super::{Choice, Endpoint, EndpointFailure, EndpointId, Upstream, Upstreams, breaker::Gate};
 use crate::settings::{UpstreamSettings, UpstreamUrl};
@@ -30,7 +30,7 @@ fn settings(name: &str, urls: &[&str]) -> UpstreamSettings {
 /// An upstream with endpoints at the addresses 127.0.0.1 and so on.
 fn upstream(endpoints: u8) -> Arc<Upstream> {
     let urls = (1..=endpoints).map(|n| url(&format!("http://127.0.0.{n}:3001"))).collect();
-    let upstreams = Upstreams::new(&mut Registry::default());
+    let upstreams = Upstreams::new(&mut Registry::default(), Timeline::open("gateway", None));
     upstreams.apply(&[UpstreamSettings { urls, ..UpstreamSettings::new("users") }]);
     upstreams.get("users").expect("it was applied")
 }

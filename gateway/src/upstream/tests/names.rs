@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use common::{http::Condition, telemetry::metrics::Registry};
+use common::{http::Condition, telemetry::metrics::Registry, timeline::Timeline};
 
 use super::{SECOND, choose, eventually, settings, url};
 use crate::{
@@ -19,14 +19,14 @@ fn found(addresses: &[&str]) -> Result<Vec<SocketAddr>, String> {
 }
 
 fn named() -> (Arc<Upstream>, UpstreamUrl) {
-    let upstreams = Upstreams::new(&mut Registry::default());
+    let upstreams = Upstreams::new(&mut Registry::default(), Timeline::open("gateway", None));
     upstreams.apply(&[settings("users", &["http://users:3001"])]);
     (upstreams.get("users").expect("applied"), url("http://users:3001"))
 }
 
 #[tokio::test]
 async fn a_name_is_looked_up() {
-    let upstreams = Upstreams::new(&mut Registry::default());
+    let upstreams = Upstreams::new(&mut Registry::default(), Timeline::open("gateway", None));
     upstreams.apply(&[settings("users", &["http://localhost:3001/base", "http://127.0.0.9:1"])]);
     let users = upstreams.get("users").expect("applied");
     assert_eq!(addresses(&users), ["127.0.0.9:1"], "an address needs no resolution");
@@ -74,7 +74,7 @@ fn a_name_that_leads_nowhere_keeps_the_addresses_from_before() {
 
 #[tokio::test]
 async fn a_connection_that_fails_has_the_name_looked_up_again() {
-    let upstreams = Upstreams::new(&mut Registry::default());
+    let upstreams = Upstreams::new(&mut Registry::default(), Timeline::open("gateway", None));
     let rarely =
         UpstreamSettings { resolve_every: 3600 * SECOND, ..settings("users", &["http://localhost:1"]) };
     upstreams.apply(&[rarely]);

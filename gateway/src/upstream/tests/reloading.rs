@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use common::telemetry::metrics::{Metrics, Registry};
+use common::{
+    telemetry::metrics::{Metrics, Registry},
+    timeline::Timeline,
+};
 
 use super::{choose, eject, find, is_closed, settings};
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
 };
 
 fn upstreams(all: &[UpstreamSettings]) -> Upstreams {
-    let upstreams = Upstreams::new(&mut Registry::default());
+    let upstreams = Upstreams::new(&mut Registry::default(), Timeline::open("gateway", None));
     upstreams.apply(all);
     upstreams
 }
@@ -59,7 +62,7 @@ fn an_address_that_comes_back_is_another_endpoint() {
 #[test]
 fn what_is_gone_from_the_settings_is_gone_for_those_who_ask_but_not_for_those_who_hold_it() {
     let mut registry = Registry::default();
-    let upstreams = Upstreams::new(&mut registry);
+    let upstreams = Upstreams::new(&mut registry, Timeline::open("gateway", None));
     upstreams.apply(&[settings("users", &["http://127.0.0.1:1"])]);
     let metrics = Metrics::new(registry);
     let users = upstreams.get("users").expect("applied");
@@ -79,7 +82,7 @@ fn what_is_gone_from_the_settings_is_gone_for_those_who_ask_but_not_for_those_wh
 #[test]
 fn failures_ejections_and_retries_are_counted() {
     let mut registry = Registry::default();
-    let upstreams = Upstreams::new(&mut registry);
+    let upstreams = Upstreams::new(&mut registry, Timeline::open("gateway", None));
     upstreams.apply(&[settings("users", &["http://127.0.0.1:1"])]);
     let metrics = Metrics::new(registry);
     let users = upstreams.get("users").expect("applied");
