@@ -269,6 +269,7 @@ impl Foundation {
             supervisor: supervisor.clone(),
             ledger: Some(ledger.clone()),
             faults: config.faults,
+            link: Some(config.broker.faults()),
         };
         let server = Server::bind(name, &config.http, internal, http_metrics, routes)?;
         Ok(Service { server, probes, supervisor, ledger, repository, broker })

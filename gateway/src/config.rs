@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use common::{config::Environment, http::HttpConfig};
+use common::{broker::BrokerConfig, config::Environment, http::HttpConfig};
 
 use crate::{
     console::AdminToken,
@@ -27,6 +27,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// What of the environment wins over the file.
     pub overrides: Overrides,
+    /// Where the dead letters are (`AMQP_URL`); the gateway has no standing link to it.
+    pub broker: BrokerConfig,
     /// Where the gateway keeps its timeline (`DATA_DIR`); in memory where nothing is said, for it owns nothing else.
     pub data: Option<PathBuf>,
     /// Whether faults may be injected through the admin server (`DEMO_FAULTS`).
@@ -50,9 +52,10 @@ impl Config {
             mistakes.iter().for_each(|mistake| env.mistake(mistake.to_string()));
             Settings::default()
         });
+        let broker = BrokerConfig::from_env(env);
         let data = Some(env.text("DATA_DIR", "")).filter(|folder| !folder.is_empty()).map(PathBuf::from);
         let faults = env.flag("DEMO_FAULTS", false);
-        Self { public, admin, admin_token, settings, file, overrides, data, faults }
+        Self { public, admin, admin_token, settings, file, overrides, broker, data, faults }
     }
 }
 

@@ -2,27 +2,30 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     process::ExitCode,
     sync::{Arc, atomic::AtomicUsize},
 };
 
-use actix::{Arbiter, System};
+use actix::{Arbiter, ArbiterHandle, System};
 use arc_swap::ArcSwap;
 use common::{
     http::{Condition, Drain, HttpMetrics, Internal, Probes, Routes, Server, signals},
     supervision::{ESCALATED, Spec, Supervisor},
     telemetry::metrics::{Metrics, Registry},
-    timeline::Timeline,
+    timeline::{IncidentKind, Timeline},
 };
+use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     api::{ApiDescription, DescribedRoute, DescribedUpstream, Fetcher, Outline},
     config::Config,
     console::{
-        Access, Audience, Console, Feed, Fleet, StatusBoard,
+        Access, Audience, Console, DeadLetterDesk, Feed, Fleet, StatusBoard,
         board::{Own, Round},
+        experiment::{ExperimentsHandle, Laboratory, News, Notebook, Site},
+        routes,
     },
     guard::{Keys, KeysActor, KeysSource},
     policy::Limiter,
@@ -73,7 +76,7 @@ impl Gateway {
     /// # Errors
     /// When one of the ports cannot be listened on.
     pub fn build(config: Config) -> io::Result<Self> {
-        let Config { public, admin, admin_token, settings, file, overrides, data, faults } = config;
+        let Config { public, admin, admin_token, settings, file, overrides, broker, data, faults } = config;
         // Before anything else: until it is caught, the signal ends the process.
         let hangups = signal(SignalKind::hangup())?;
         if settings.auth.mode == AuthMode::Open {
@@ -109,6 +112,7 @@ impl Gateway {
             supervisor: supervisor.clone(),
             ledger: None,
             faults,
+            link: None,
         };
         let (audience, feed) = (Audience::default(), Feed::default());
         let access = Arc::new(Access::new(admin_token));
@@ -119,11 +123,24 @@ impl Gateway {
             upstreams: upstreams.clone(),
             timeline: supervisor.timeline().clone(),
         };
-        let routes = move |routes: &mut Routes| console.configure(routes);
+        let timeline = supervisor.timeline().clone();
+        let desk = DeadLetterDesk::new(broker, move |what| {
+            timeline.note(IncidentKind::Operator, "dead-letters", what);
+        });
+        let here = Arbiter::current();
+        let entry = SocketAddr::new(public_host, public.port());
+        let experiments = faults.then(|| experiments(&supervisor, &here, &shared, &upstreams, entry, &feed));
+        let known = upstreams.clone();
+        let routes = move |routes: &mut Routes| {
+            console.configure(routes);
+            routes::dead_letters::configure(routes, desk.clone());
+            if let Some(handle) = &experiments {
+                routes::experiments::configure(routes, handle.clone(), Fleet::new(known.clone()));
+            }
+        };
         let admin = Server::bind_guarded("gateway_admin", &admin, internal, admin_metrics, access, routes)?;
         watch(&probes, &supervisor, &public, &upstreams);
 
-        let here = Arbiter::current();
         let watched = upstreams.clone();
         supervisor
             .supervise(&here, Spec::new("upstream-health"), move |_| Ok(HealthCheck::new(watched.clone())));
@@ -245,6 +262,39 @@ fn outline(settings: &Settings, upstreams: &Upstreams) -> Outline {
         rate_limited: settings.rate_limit.is_some()
             || settings.routes.iter().any(|route| route.rate_limit.is_some()),
     }
+}
+
+/// The laboratory, which breaks something on purpose and shows in `feed` what comes of it.
+fn experiments(
+    supervisor: &Supervisor,
+    arbiter: &ArbiterHandle,
+    shared: &Arc<Shared>,
+    upstreams: &Upstreams,
+    entry: SocketAddr,
+    feed: &Feed,
+) -> ExperimentsHandle {
+    let shown = feed.clone();
+    let notebook = Notebook::new(move |news| match news {
+        News::Progress(experiment) => shown.set_experiment(json!(experiment)),
+        News::Receipt(receipt) => shown.receipt(receipt),
+    });
+    // An address that means all of them is reached by that of this machine.
+    let host = match entry.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let entry = format!("http://{}", SocketAddr::new(host, entry.port()));
+    let (upstreams, written) = (upstreams.clone(), notebook.clone());
+    let laboratory = supervisor.supervise(arbiter, Spec::new(Laboratory::NAME), move |_| {
+        let site = Site::new(Fleet::new(upstreams.clone()), entry.clone());
+        Ok(Laboratory::new(site, written.clone()))
+    });
+    let front = shared.clone();
+    let asks_for_tokens = move || front.front.load().settings.auth.mode == AuthMode::Required;
+    let timeline = supervisor.timeline().clone();
+    let note = move |what: &str| timeline.note(IncidentKind::Operator, "laboratory", what);
+    ExperimentsHandle::new(laboratory, notebook, asks_for_tokens, note)
 }
 
 /// Adds what readiness depends on.

@@ -1,7 +1,8 @@
-//! `warren dead-letters`: shows an operator what no consumer could handle, and sends it back once the cause is gone.
+//! `warren dead-letters`: shows an operator what no consumer could handle, sends it back once the cause is gone, and
+//! discards what nobody needs.
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -33,11 +34,36 @@ enum Action {
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
     },
-    /// Send the dead letters back to the queues they were in, to be attempted anew
+    /// Send dead letters back to the queues they were in, to be attempted anew
     Replay {
         /// Only those that were in this queue, such as users.order-created
+        #[arg(conflicts_with = "key")]
         queue: Option<String>,
+
+        /// Only the one that `list` shows with this key
+        #[arg(long, value_name = "K")]
+        key: Option<String>,
+
+        #[command(flatten)]
+        sure: Sure,
     },
+    /// Remove a dead letter for ever
+    Discard {
+        /// The one that `list` shows with this key
+        #[arg(long, value_name = "K")]
+        key: String,
+
+        #[command(flatten)]
+        sure: Sure,
+    },
+}
+
+/// Whether the operator means it.
+#[derive(Args, Debug)]
+struct Sure {
+    /// Do not ask whether this is meant: replaying everything, or discarding, asks otherwise
+    #[arg(long)]
+    yes: bool,
 }
 
 /// Does what it is told; exits with 1 where the broker cannot be reached or says no.
@@ -49,9 +75,25 @@ async fn run(Options { action, broker }: &Options) -> Result<(), Box<dyn Error>>
     let operator = DeadLetters::new(config(broker.as_deref())?);
     let text = match action {
         Action::List { limit } => listing(&operator.list(*limit).await?, *limit),
-        Action::Replay { queue } => {
-            let Replayed { replayed, left } = operator.replay(queue.as_deref()).await?;
-            format!("replayed {replayed}, left {left}\n")
+        Action::Replay { key: Some(key), .. } => match operator.replay_one(key).await? {
+            Some(Replayed { replayed: 0, .. }) => {
+                return Err(format!("{key} stays: the queue that it was in does not take it").into());
+            }
+            Some(replayed) => replayed_text(replayed),
+            None => return Err(no_such_letter(key)),
+        },
+        Action::Replay { queue, key: None, sure } => {
+            if queue.is_none() {
+                sure.confirm(&format!("Send every dead letter at {} back to its queue?", operator.broker()))?;
+            }
+            replayed_text(operator.replay(queue.as_deref()).await?)
+        }
+        Action::Discard { key, sure } => {
+            sure.confirm(&format!("Remove the dead letter {key} for ever?"))?;
+            match operator.discard(key).await? {
+                Some(left) => format!("discarded 1, left {left}\n"),
+                None => return Err(no_such_letter(key)),
+            }
         }
     };
     match io::stdout().write_all(text.as_bytes()) {
@@ -59,6 +101,36 @@ async fn run(Options { action, broker }: &Options) -> Result<(), Box<dyn Error>>
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+impl Sure {
+    /// Asks on the terminal; fails where the answer is not yes, or where there is nobody to ask.
+    fn confirm(&self, question: &str) -> Result<(), Box<dyn Error>> {
+        if self.yes {
+            return Ok(());
+        }
+        if !io::stdin().is_terminal() {
+            return Err("standard input is no terminal to ask on: say --yes if this is meant".into());
+        }
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err("nothing was changed".into()),
+        }
+    }
+}
+
+fn no_such_letter(key: &str) -> Box<dyn Error> {
+    format!(
+        "no dead letter has the key {key}: it was replayed or discarded meanwhile, or somebody else looks at it just now"
+    )
+    .into()
+}
+
+fn replayed_text(Replayed { replayed, left }: Replayed) -> String {
+    format!("replayed {replayed}, left {left}\n")
 }
 
 fn config(broker: Option<&str>) -> Result<BrokerConfig, Box<dyn Error>> {
@@ -88,23 +160,33 @@ fn block(letter: &DeadLetter) -> String {
     let unknown = || "unknown".to_owned();
     let shown = |text: &Option<String>| text.as_deref().map_or_else(unknown, printable);
     format!(
-        "queue        {}\nrouting key  {}\nid           {}\nreason       {}\nattempts     {}\nfailed at    {}\n\
-         body         {}\n",
+        "key          {}\nqueue        {}\nrouting key  {}\nid           {}\nreason       {}\nattempts     {}\n\
+         failed at    {}\nheaders      {}\nbody         {}\n",
+        letter.key,
         shown(&letter.queue),
         printable(&letter.routing_key),
         shown(&letter.id),
         shown(&letter.reason),
         letter.attempts.map_or_else(unknown, |attempts| attempts.to_string()),
         letter.failed_at.map_or_else(unknown, |at| at.to_string()),
-        body(&letter.body),
+        headers(letter),
+        body(&letter.body, letter.body_bytes),
     )
 }
 
-fn body(bytes: &[u8]) -> String {
+/// Shows the headers as JSON, which is one line.
+fn headers(letter: &DeadLetter) -> String {
+    match letter.headers.is_empty() {
+        true => "none".into(),
+        false => printable(&serde_json::Value::from(letter.headers.clone()).to_string()),
+    }
+}
+
+fn body(bytes: &[u8], whole: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
     let start: String = text.chars().take(SHOWN).collect();
     match start.len() < text.len() {
-        true => format!("{}… ({} bytes in all)", printable(&start), bytes.len()),
+        true => format!("{}… ({whole} bytes in all)", printable(&start)),
         false => printable(&start),
     }
 }
@@ -123,17 +205,22 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn letter(body: &[u8]) -> DeadLetter {
         DeadLetter {
+            key: "0123456789abcdef".into(),
             id: None,
             routing_key: "order.created".into(),
             queue: Some("users.order-created".into()),
             reason: Some("no such\x1b[2Juser".into()),
             attempts: Some(4),
             failed_at: None,
+            headers: json!({ "x-tenant": "t\u{9b}1" }).as_object().expect("an object").clone(),
             body: body.to_vec().into(),
+            body_bytes: body.len(),
         }
     }
 
@@ -141,8 +228,9 @@ mod tests {
     fn a_letter_is_shown_with_what_is_unknown_and_without_what_a_terminal_would_obey() {
         assert_eq!(
             listing(&[letter(b"{}\n")], 2),
-            "queue        users.order-created\nrouting key  order.created\nid           unknown\n\
-             reason       no such\\u{1b}[2Juser\nattempts     4\nfailed at    unknown\nbody         {}\\n\n"
+            "key          0123456789abcdef\nqueue        users.order-created\nrouting key  order.created\n\
+             id           unknown\nreason       no such\\u{1b}[2Juser\nattempts     4\nfailed at    unknown\n\
+             headers      {\"x-tenant\":\"t\\u{9b}1\"}\nbody         {}\\n\n"
         );
     }
 
@@ -150,8 +238,8 @@ mod tests {
     fn a_long_body_is_cut_between_two_characters() {
         let long = "é".repeat(SHOWN + 1);
 
-        assert_eq!(body(long.as_bytes()), format!("{}… (402 bytes in all)", "é".repeat(SHOWN)));
-        assert_eq!(body("é".repeat(SHOWN).as_bytes()), "é".repeat(SHOWN));
+        assert_eq!(body(long.as_bytes(), long.len()), format!("{}… (402 bytes in all)", "é".repeat(SHOWN)));
+        assert_eq!(body("é".repeat(SHOWN).as_bytes(), 2 * SHOWN), "é".repeat(SHOWN));
     }
 
     #[test]

@@ -27,6 +27,7 @@ async fn an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone()
     for _ in 0..2 {
         let listed = dead_letters(&["list", "--limit", "5"], &system.amqp_url).await;
         for (name, value) in [
+            ("key", ""),
             ("queue", "users.order-created"),
             ("routing key", "order.created"),
             ("id", "event-1"),
@@ -46,7 +47,7 @@ async fn an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone()
     assert!(system.users.terminate().await.success());
     system.users.set_env("DEMO_DATA", "true");
     system.users.restart().await;
-    let replayed = dead_letters(&["replay"], &system.amqp_url).await;
+    let replayed = dead_letters(&["replay", "--yes"], &system.amqp_url).await;
 
     assert_eq!(replayed, "replayed 1, left 0\n");
     eventually(Duration::from_secs(10), "the order is counted", async || {

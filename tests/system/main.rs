@@ -25,6 +25,7 @@ mod ownership;
 mod traces;
 
 mod bad_events;
+mod dead_letters_by_key;
 mod dead_letters_command;
 mod plain_messages;
 mod thrice_and_shuffled;
@@ -39,6 +40,7 @@ mod moments_of_publishing;
 
 mod actor_faults;
 mod disk_full;
+mod faults_on_demand;
 mod new_address;
 mod services_killed;
 mod sigterm;
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         ownership,
         traces,
         bad_events,
+        dead_letters_by_key,
         dead_letters_command,
         plain_messages,
         thrice_and_shuffled,
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         moments_of_publishing,
         actor_faults,
         disk_full,
+        faults_on_demand,
         new_address,
         services_killed,
         slow_network,

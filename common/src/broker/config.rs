@@ -2,6 +2,7 @@ use std::{fmt, time::Duration};
 
 use lapin::uri::{AMQPScheme, AMQPUri};
 
+use super::LinkFaults;
 use crate::{backoff::Backoff, config::Environment};
 
 /// Where the broker is and how patient the link is with it.
@@ -12,6 +13,7 @@ pub struct BrokerConfig {
     pub(super) prefetch: u16,
     pub(super) confirm_timeout: Duration,
     pub(super) retry_delays: Vec<Duration>,
+    pub(super) faults: LinkFaults,
 }
 
 impl BrokerConfig {
@@ -70,6 +72,7 @@ impl BrokerConfig {
             prefetch: 200,
             confirm_timeout: Duration::from_secs(10),
             retry_delays: [1, 5, 25].map(Duration::from_secs).to_vec(),
+            faults: LinkFaults::default(),
         })
     }
 
@@ -83,6 +86,11 @@ impl BrokerConfig {
     #[must_use]
     pub fn confirm_timeout(self, timeout: Duration) -> Self {
         Self { confirm_timeout: timeout, ..self }
+    }
+
+    /// Returns what makes the links of this config, and of its clones, fail on purpose.
+    pub fn faults(&self) -> LinkFaults {
+        self.faults.clone()
     }
 
     /// Returns `host:port`.

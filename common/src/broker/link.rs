@@ -11,11 +11,13 @@ use jiff::Timestamp;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use super::{
-    BrokerConfig, BrokerError, BrokerMetrics, History, Subscription, preflight,
+    BrokerConfig, BrokerError, BrokerMetrics, History, LinkFaults, Subscription,
+    link_fault::Blockers,
+    preflight,
     publisher::{Blocked, Publisher},
     state::Tally,
     topology,
-    wire::{Watch, Wire},
+    wire::{Socket, Watch, Wire},
     worker::{Worker, attach},
 };
 use crate::timeline::{IncidentId, IncidentKind, Timeline};
@@ -56,6 +58,7 @@ impl Link {
         history: History,
         generation: u64,
     ) -> Result<(Self, Running), BrokerError> {
+        config.faults.check()?;
         let found = preflight::find(&config).await?;
         let service = metrics.service;
         let publishing = Wire::connect(&config, found.address, &format!("{service} publishes")).await?;
@@ -103,7 +106,10 @@ impl Link {
             }
             Ok(publisher)
         };
-        let lost = watch_both(publishing_watch, consuming_watch, blocked, metrics.clone(), history.timeline);
+        let sockets = [publishing.socket(), consuming.socket()];
+        let faults = (config.faults.clone(), sockets);
+        let lost =
+            watch_both(publishing_watch, consuming_watch, blocked, metrics.clone(), history.timeline, faults);
         let mut lost = Box::pin(lost);
         let publisher = match select(&mut lost, Box::pin(timeout(SETUP_DEADLINE, setup))).await {
             // What was refused says more than that the channel was closed for it.
@@ -210,13 +216,14 @@ impl Drop for OpenIncident {
     }
 }
 
-/// Waits until either connection ends; returns why.
+/// Waits until either connection ends, or is ended by a fault; returns why.
 async fn watch_both(
     publishing: Watch,
     consuming: Watch,
     blocked: watch::Sender<Option<Blocked>>,
     metrics: BrokerMetrics,
     timeline: Timeline,
+    (faults, sockets): (LinkFaults, [Socket; 2]),
 ) -> String {
     let incident = Mutex::new(None::<OpenIncident>);
     let tell = |open| *incident.lock().unwrap_or_else(PoisonError::into_inner) = open;
@@ -236,9 +243,16 @@ async fn watch_both(
         }
         blocked.send_replace(reason.map(|reason| Blocked { since, reason }));
     };
+    let blockers = Blockers::new(on_blocked);
     tokio::select! {
-        reason = publishing.until_lost(on_blocked) => reason,
+        biased;
+        reason = faults.cut() => {
+            sockets.iter().for_each(Socket::shut);
+            reason
+        }
+        reason = publishing.until_lost(|reason| blockers.broker(reason)) => reason,
         // RabbitMQ blocks only connections that publish.
         reason = consuming.until_lost(|_| {}) => reason,
+        () = faults.block(|reason| blockers.fault(reason)) => "nothing blocks the link any more".to_owned(),
     }
 }

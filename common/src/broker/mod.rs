@@ -22,6 +22,7 @@ mod state;
 mod stop_consuming;
 
 mod link;
+mod link_fault;
 mod preflight;
 mod topology;
 mod wire;
@@ -48,6 +49,7 @@ pub use config::BrokerConfig;
 pub use consume::{Consumer, Delivery, Disposition, Subscription};
 pub use dead_letters::{DeadLetter, DeadLetters, Replayed};
 pub use error::BrokerError;
+pub use link_fault::{LinkFault, LinkFaults};
 pub use metrics::BrokerMetrics;
 pub use publish::{Publish, PublishOutcome};
 pub use queues::Queues;

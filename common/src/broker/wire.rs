@@ -88,6 +88,11 @@ impl Wire {
         }
     }
 
+    /// Returns what shuts the socket down, as if the network had.
+    pub(super) fn socket(&self) -> Socket {
+        self.socket.clone()
+    }
+
     /// Returns what the connection reports. To be called once, right after connecting: lapin has one queue of
     /// events for all who listen.
     pub(super) fn watch(&self) -> Watch {
@@ -161,7 +166,7 @@ async fn next(events: &mut (impl Stream<Item = Event> + Unpin)) -> Event {
 
 /// The second descriptor of a connection's socket, once it has one.
 #[derive(Clone, Default)]
-struct Socket(Arc<Mutex<SocketState>>);
+pub(super) struct Socket(Arc<Mutex<SocketState>>);
 
 #[derive(Default)]
 enum SocketState {
@@ -185,7 +190,7 @@ impl Socket {
         }
     }
 
-    fn shut(&self) {
+    pub(super) fn shut(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let SocketState::Open(stream) = &*state {
             // Fails where the broker has closed it already.

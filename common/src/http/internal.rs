@@ -3,8 +3,9 @@ use std::time::Duration;
 use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
 
-use super::{HttpMetrics, JsonBody, Probes, Problem, history, report::ProcessReport};
+use super::{HttpMetrics, JsonBody, Probes, Problem, faults, history, report::ProcessReport};
 use crate::{
+    broker::LinkFaults,
     ledger::Ledger,
     supervision::{Fault, Supervisor},
     telemetry::metrics::{self, Metrics},
@@ -23,8 +24,10 @@ pub struct Internal {
     pub supervisor: Supervisor,
     /// `/ledger`, where events are kept.
     pub ledger: Option<Ledger>,
-    /// Whether `POST /actors/{name}/fault` exists (`DEMO_FAULTS`).
+    /// Whether `POST /actors/{name}/fault`, `/link/fault` and `/process/fault` exist (`DEMO_FAULTS`).
     pub faults: bool,
+    /// The link that `POST /link/fault` is about, where there is one.
+    pub link: Option<LinkFaults>,
 }
 
 impl Internal {
@@ -49,6 +52,7 @@ impl Internal {
             history::ledger(routes, ledger);
         }
         if self.faults {
+            faults::configure(routes, self.link.clone(), self.supervisor.timeline());
             let supervisor = self.supervisor.clone();
             routes.service(web::resource("/actors/{name}/fault").post(
                 move |name: web::Path<String>, body: JsonBody<FaultRequest>| {

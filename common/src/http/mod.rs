@@ -29,6 +29,7 @@ mod store_problem;
 
 mod metrics;
 
+mod faults;
 mod history;
 mod internal;
 mod probes;

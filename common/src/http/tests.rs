@@ -72,6 +72,7 @@ fn start(faults: bool) -> (u16, ServerHandle, Probes) {
         supervisor,
         ledger: None,
         faults,
+        link: None,
     };
     let server = Server::bind("test", &HttpConfig::default(), internal, metrics, routes)
         .expect("a free port can be listened on");

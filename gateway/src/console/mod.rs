@@ -2,7 +2,7 @@
 //!
 //! Read who gets in ([`access`]), whom it asks ([`fleet`]), how many states become one picture ([`board`]) that everybody who
 //! watches gets the same bytes of ([`feed`], [`audience`]), how what the services have written down is put together
-//! ([`timeline`], [`ledger`]), and then the endpoints ([`routes`]) and the files of the page ([`page`]).
+//! ([`timeline`], [`ledger`]), what can be done about events that nobody could handle ([`dead_letters`]) and to break something on purpose ([`experiment`]), and then the endpoints ([`routes`]) and the files of the page ([`page`]).
 //!
 //! - *Owns*: nothing but sessions and what was heard last; every fact is asked of the service that has it.
 //! - *Receives*: requests on the admin port, and nothing from the public one.
@@ -20,12 +20,17 @@ pub mod feed;
 pub mod ledger;
 pub mod timeline;
 
+pub mod dead_letters;
+
+pub mod experiment;
+
 pub mod page;
 pub mod routes;
 
 pub use access::{Access, AdminToken};
 pub use audience::Audience;
 pub use board::StatusBoard;
+pub use dead_letters::{DeadLetterDesk, DeskError};
 pub use feed::Feed;
 pub use fleet::Fleet;
 pub use routes::Console;

@@ -114,6 +114,7 @@ fn real_service() -> (Server, ServerHandle) {
         supervisor: Supervisor::new("users", Timeline::open("users", None), &mut registry),
         metrics: Metrics::new(registry),
         faults: false,
+        link: None,
     };
     let routes = |routes: &mut web::ServiceConfig| {
         routes.service(web::resource("/users").get(|| async { HttpResponse::Ok().body("ok") }));

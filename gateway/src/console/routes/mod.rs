@@ -8,6 +8,9 @@ mod events;
 mod ledger;
 mod timeline;
 
+pub mod dead_letters;
+pub mod experiments;
+
 mod log_in;
 mod log_out;
 

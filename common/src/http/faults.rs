@@ -1,0 +1,93 @@
+//! Faults that are asked for over HTTP, of the link to the broker and of the process. Only with `DEMO_FAULTS`.
+
+use std::{env, thread, time::Duration};
+
+use actix_web::{HttpResponse, http::StatusCode, web};
+use rustix::process::{Signal, getpid, kill_process};
+use serde::Deserialize;
+
+use super::{JsonBody, Problem};
+use crate::{
+    broker::{LinkFault, LinkFaults},
+    timeline::{IncidentKind, Timeline},
+};
+
+/// Nobody waits for the end of a longer one.
+const LONGEST_MS: u64 = 60_000;
+
+/// How long the answer has to leave before the process is killed.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// Names who starts the process again when it dies, such as `cargo up`.
+const KEEPER: &str = "WARREN_KEEPER";
+
+/// Adds `POST /process/fault` and, where there is a link, `POST /link/fault`; what is asked for is noted in `timeline`.
+pub(super) fn configure(routes: &mut web::ServiceConfig, link: Option<LinkFaults>, timeline: &Timeline) {
+    let noted = timeline.clone();
+    routes.service(web::resource("/process/fault").post(move |body: JsonBody<ProcessFaultRequest>| {
+        let timeline = noted.clone();
+        async move { strike(&body.value, &timeline) }
+    }));
+    if let Some(link) = link {
+        let noted = timeline.clone();
+        routes.service(web::resource("/link/fault").post(move |body: JsonBody<LinkFaultRequest>| {
+            let (link, timeline) = (link.clone(), noted.clone());
+            async move { inject(&link, &body.value, &timeline) }
+        }));
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum LinkFaultRequest {
+    Cut { ms: u64 },
+    Block { ms: u64 },
+}
+
+/// Replies as soon as the link knows.
+fn inject(
+    link: &LinkFaults,
+    request: &LinkFaultRequest,
+    timeline: &Timeline,
+) -> Result<HttpResponse, Problem> {
+    let (fault, ms) = match *request {
+        LinkFaultRequest::Cut { ms } => (LinkFault::Cut, ms),
+        LinkFaultRequest::Block { ms } => (LinkFault::Block, ms),
+    };
+    if !(1..=LONGEST_MS).contains(&ms) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid body")
+            .detail(format!("ms: a fault of the link lasts from 1 to {LONGEST_MS} ms, and not {ms}")));
+    }
+    log::warn!("event=fault_requested link=broker fault={fault:?} ms={ms}");
+    timeline.note(IncidentKind::Operator, "link", &format!("{fault:?} for {ms} ms"));
+    link.inject(fault, Duration::from_millis(ms));
+    Ok(HttpResponse::Accepted().finish())
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum ProcessFaultRequest {
+    Kill,
+}
+
+/// Replies, and then kills this process as hard as the kernel can.
+fn strike(
+    ProcessFaultRequest::Kill: &ProcessFaultRequest,
+    timeline: &Timeline,
+) -> Result<HttpResponse, Problem> {
+    if !env::var(KEEPER).is_ok_and(|keeper| !keeper.trim().is_empty()) {
+        return Err(Problem::new(StatusCode::CONFLICT, "nobody to start it again").detail(format!(
+            "nothing is known to start this process again when it dies; whatever does sets {KEEPER} to its name, as `cargo up` \
+             does"
+        )));
+    }
+    log::warn!("event=fault_requested process={} fault=Kill", getpid());
+    timeline.note(IncidentKind::Operator, "process", "Kill");
+    thread::spawn(|| {
+        thread::sleep(LAST_WORDS);
+        if let Err(error) = kill_process(getpid(), Signal::KILL) {
+            log::error!("event=not_killed error={:?}", error.to_string());
+        }
+    });
+    Ok(HttpResponse::Accepted().finish())
+}
