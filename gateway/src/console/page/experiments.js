@@ -47,10 +47,13 @@ export function experimentsHear(snapshot) {
   for (const { showActors } of forms.values()) showActors()
 }
 
+/** A gateway that was started again counts from 1. */
+const keyOf = ({ number, startedAt }) => `${number} ${startedAt}`
+
 /** A receipt came by itself. */
 export function experimentsHearReceipt(receipt) {
   if (!parts) return
-  receipts = [receipt, ...receipts.filter(({ number }) => number !== receipt.number)]
+  receipts = [receipt, ...receipts.filter((other) => keyOf(other) !== keyOf(receipt))]
   showReceipts()
   announce(`Receipt ${receipt.number}, ${receipt.title}: ${receipt.verdict}, lost ${receipt.lost ?? 'unknown'}, doubled ${receipt.doubled ?? 'unknown'}`)
 }
@@ -88,7 +91,7 @@ async function load() {
 }
 
 function showReceipts() {
-  showList(parts.receipts, receipts, ({ number }) => number, makeReceipt)
+  showList(parts.receipts, receipts, keyOf, makeReceipt)
 }
 
 function showRunning() {
@@ -140,7 +143,7 @@ function makeKind({ kind, title }) {
     if (!available) return setText(parts.note, why.textContent)
     const wish = { kind }
     for (const name of fields) wish[name] = inputs[name].type === 'number' ? Number(inputs[name].value) : inputs[name].value
-    if (!(await confirmed({ title: `${title}?`, text: `${text(wish)} Orders are placed meanwhile, and counted.`, action: go.textContent.replace('…', '') }))) return
+    if (!(await confirmed({ title: `${title}?`, text: `${text(wish)}${kind === 'placeOrders' ? '' : ' Orders are placed meanwhile.'} What became of each is counted in the end.`, action: go.textContent.replace('…', '') }))) return
     await start(wish)
   })
   return {
