@@ -20,14 +20,21 @@ export async function startBrowser() {
  * A page that remembers every request, console error and exception. `end()` closes it and fails where one of them is not
  * to be: a request to anywhere but `origin`, or an error that none of `expected` names.
  */
-export async function openPage(browser, origin, { size = SIZES.wide, theme = 'light', hash = '', expected = [], motion = 'no-preference' } = {}) {
+export async function openPage(
+  browser,
+  origin,
+  { size = SIZES.wide, theme = 'light', hash = '', expected = [], motion = 'no-preference' } = {},
+) {
   const context = await browser.newContext({ viewport: size, colorScheme: theme, reducedMotion: motion })
   context.setDefaultTimeout(20_000)
   const requests = []
   const errors = []
   context.on('request', (request) => requests.push(request.url()))
   const page = await context.newPage()
-  page.on('console', (message) => message.type() === 'error' && errors.push(`${message.text()} (${message.location().url})`))
+  page.on(
+    'console',
+    (message) => message.type() === 'error' && errors.push(`${message.text()} (${message.location().url})`),
+  )
   page.on('pageerror', (error) => errors.push(error.stack))
   await page.goto(`${origin}/${hash}`)
   page.end = async () => {

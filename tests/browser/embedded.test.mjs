@@ -34,7 +34,8 @@ test('an order is followed from the request to its effect', async () => {
   await page.locator('#follow-form input').fill(order.id)
   await page.keyboard.press('Enter')
 
-  const steps = async () => (await page.locator('.follow .card').first().locator('.step').allInnerTexts()).map((step) => step.trim())
+  const steps = async () =>
+    (await page.locator('.follow .card').first().locator('.step').allInnerTexts()).map((step) => step.trim())
   const whole = ['accepted', 'committed', 'published', 'confirmed', 'delivered', 'applied', 'acked']
   await eventually('every step is there', async () => {
     const there = await steps()
@@ -42,7 +43,10 @@ test('an order is followed from the request to its effect', async () => {
     if (missing.length) throw new Error(`${missing} missing in ${there}`)
     return true
   })
-  assert.match(await page.locator('.follow .card').innerText(), /order\.created[^]*orders \(pid \d+\)[^]*users \(pid \d+\)[^]*broker, generation \d/)
+  assert.match(
+    await page.locator('.follow .card').innerText(),
+    /order\.created[^]*orders \(pid \d+\)[^]*users \(pid \d+\)[^]*broker, generation \d/,
+  )
   await keepScreenshot(page, 'followed')
   const hash = new URL(page.url()).hash
   assert.equal(hash, `#follow=${order.id}`)

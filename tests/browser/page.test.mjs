@@ -40,7 +40,9 @@ test('nothing is carried out that strangers wrote, and nothing breaks of it', as
     await page.locator('#confirm').waitFor({ state: 'hidden' })
     assert.ok(!mock.requests.slice(before).some((request) => request.startsWith('POST')), 'Escape confirms nothing')
 
-    await page.evaluate(() => (location.hash = `#follow=${encodeURIComponent('<script>document.title="pwned"</script>')}`))
+    await page.evaluate(
+      () => (location.hash = `#follow=${encodeURIComponent('<script>document.title="pwned"</script>')}`),
+    )
     await eventually('it is followed', async () => (await page.locator('.follow .card').count()) === 2)
     await nothingScrollsSideways(page, `hostile ledger, ${name}`)
     await showTab(page, 'break')
@@ -49,7 +51,13 @@ test('nothing is carried out that strangers wrote, and nothing breaks of it', as
     await nothingScrollsSideways(page, `hostile picture, ${name}`)
 
     assert.doesNotMatch(await page.title(), /pwned/)
-    assert.deepEqual(await page.evaluate(() => [document.querySelectorAll('body script, main img').length, document.querySelectorAll('[onerror]').length]), [0, 0])
+    assert.deepEqual(
+      await page.evaluate(() => [
+        document.querySelectorAll('body script, main img').length,
+        document.querySelectorAll('[onerror]').length,
+      ]),
+      [0, 0],
+    )
     await page.end()
   }
 })
@@ -71,7 +79,11 @@ test('the keyboard alone reaches every control, in every tab, with something unf
   await page.locator('#level-dialog').waitFor()
   await page.keyboard.press('Escape')
   await page.locator('#level-dialog').waitFor({ state: 'hidden' })
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'level-button', 'the focus returns to where it was')
+  assert.equal(
+    await page.evaluate(() => document.activeElement.id),
+    'level-button',
+    'the focus returns to where it was',
+  )
   await page.end()
 })
 
@@ -105,14 +117,22 @@ test('a broken link is seen broken by colour, shape and word, is announced, and 
   await page.locator('.link[data-from="orders"][data-to="broker"][data-link="down"]').waitFor()
   assert.match(await wire.innerText(), /broken\s+connection refused/)
   assert.ok(await wire.locator('.cut').isVisible())
-  await eventually('it is said', async () => /The broker is away, [\d,]+ events? waits?/.test(await text(page, '#verdict')))
-  await eventually('the actor counts down', async () => /again in \d\.\d s/.test(await actor(page, 'orders', 'broker').innerText()))
-  await eventually('the entry counts up', async () => /broker is away for \d+\.\d s, 3 attempts/.test(await text(page, '.timeline')))
+  await eventually('it is said', async () =>
+    /The broker is away, [\d,]+ events? waits?/.test(await text(page, '#verdict')),
+  )
+  await eventually('the actor counts down', async () =>
+    /again in \d\.\d s/.test(await actor(page, 'orders', 'broker').innerText()),
+  )
+  await eventually('the entry counts up', async () =>
+    /broker is away for \d+\.\d s, 3 attempts/.test(await text(page, '.timeline')),
+  )
   assert.match(await page.locator('#announcer').textContent(), /link from orders to broker is broken/)
 
   mock.scene('calm')
   await page.locator('.link[data-from="orders"][data-to="broker"][data-link="up"]').waitFor()
-  await eventually('it is said', async () => /link from orders to broker works again/.test(await page.locator('#announcer').textContent()))
+  await eventually('it is said', async () =>
+    /link from orders to broker works again/.test(await page.locator('#announcer').textContent()),
+  )
   await eventually('no entry is open', async () => (await page.locator('.entry[data-open]').count()) === 0)
   await page.end()
 })
@@ -121,7 +141,9 @@ test('a service that does not answer is shown so, with what was heard last', asy
   await begin({ scene: 'silent' })
   const page = await openPage(browser, mock.origin)
   const users = page.locator('[data-node="users"]')
-  await eventually('it is said', async () => /silent for \d+\.\d s: connection refused; last heard \d\d:\d\d:\d\d/.test(await users.innerText()))
+  await eventually('it is said', async () =>
+    /silent for \d+\.\d s: connection refused; last heard \d\d:\d\d:\d\d/.test(await users.innerText()),
+  )
 
   assert.ok((await users.locator('.actor').count()) > 5)
   assert.match(await text(page, '#timeline-note'), /without users, not answering/)
@@ -130,15 +152,22 @@ test('a service that does not answer is shown so, with what was heard last', asy
 
 test('a gateway that goes is missed, and read again when it is back', async () => {
   await begin()
-  const page = await openPage(browser, mock.origin, { expected: [/ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED/] })
+  const page = await openPage(browser, mock.origin, {
+    expected: [/ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED/],
+  })
   await eventually('it lives', async () => (await text(page, '#life')).includes('live'))
   const port = Number(new URL(mock.origin).port)
 
   await mock.stop()
-  await eventually('it is missed', async () => /does not answer this page\. What is shown is of \d\d:\d\d:\d\d\. Trying again/.test(await text(page, '#lost')))
+  await eventually('it is missed', async () =>
+    /does not answer this page\. What is shown is of \d\d:\d\d:\d\d\. Trying again/.test(await text(page, '#lost')),
+  )
   await mock.start(port)
 
-  await eventually('it lives again', async () => (await text(page, '#life')).includes('live') && !(await page.locator('#lost').isVisible()))
+  await eventually(
+    'it lives again',
+    async () => (await text(page, '#life')).includes('live') && !(await page.locator('#lost').isVisible()),
+  )
   await page.end()
 })
 
@@ -150,7 +179,10 @@ test('whatever cannot be taken back is asked twice, and Cancel has the focus', a
 
   await first.getByRole('button', { name: 'Discard' }).click()
   assert.equal(await page.evaluate(() => document.activeElement.value), 'no')
-  assert.match(await confirm(page, '#confirm button[value=no]'), /order\.created \(event 01a2054f-[^)]*\) is deleted and its effect never happens/)
+  assert.match(
+    await confirm(page, '#confirm button[value=no]'),
+    /order\.created \(event 01a2054f-[^)]*\) is deleted and its effect never happens/,
+  )
   await page.locator('#confirm').waitFor({ state: 'hidden' })
   assert.deepEqual(changed(), [])
 
@@ -164,7 +196,11 @@ test('whatever cannot be taken back is asked twice, and Cancel has the focus', a
   await confirm(page)
   await eventually('none is left', async () => /1 replayed, 0 left\. None/.test(await text(page, '#dead-letters-note')))
 
-  assert.deepEqual(changed(), ['POST /dead-letters/k1/replay {"confirm":true}', 'DELETE /dead-letters/k3 {"confirm":true}', 'POST /dead-letters/replay {"confirm":true}'])
+  assert.deepEqual(changed(), [
+    'POST /dead-letters/k1/replay {"confirm":true}',
+    'DELETE /dead-letters/k3 {"confirm":true}',
+    'POST /dead-letters/replay {"confirm":true}',
+  ])
   await page.end()
 })
 
@@ -200,10 +236,14 @@ test('the log level is changed, and a mistake in it is said', async () => {
   const page = await openPage(browser, mock.origin, { expected: [/status of 400/] })
   await page.locator('#level-button').click()
   const level = page.locator('#level-form [name=level]')
-  await eventually('the levels are shown', async () => /orders\s+info,common::broker=debug/.test(await text(page, '#level-list')))
+  await eventually('the levels are shown', async () =>
+    /orders\s+info,common::broker=debug/.test(await text(page, '#level-list')),
+  )
   await level.fill('not a level')
   await level.press('Enter')
-  await eventually('it is refused', async () => /cannot read the level not a level/.test(await text(page, '#level-note')))
+  await eventually('it is refused', async () =>
+    /cannot read the level not a level/.test(await text(page, '#level-note')),
+  )
 
   await level.fill('debug')
   await page.locator('#level-form [name=service]').selectOption('users')
@@ -253,7 +293,12 @@ test('every text stands out, nothing scrolls sideways, and pictures are kept of 
       await page.locator('.entry, .actor').first().waitFor({ state: 'attached' })
       for (const scene of ['calm', 'away', 'silent', 'blocked']) {
         mock.scene(scene)
-        await page.locator(`.link[data-from=orders][data-link=${{ calm: 'up', away: 'down', silent: 'down', blocked: 'degraded' }[scene]}]`).first().waitFor({ state: 'attached' })
+        await page
+          .locator(
+            `.link[data-from=orders][data-link=${{ calm: 'up', away: 'down', silent: 'down', blocked: 'degraded' }[scene]}]`,
+          )
+          .first()
+          .waitFor({ state: 'attached' })
         for (const tab of [...(name === 'phone' ? ['now'] : []), ...TABS]) {
           if (scene !== 'calm' && tab !== 'timeline' && tab !== 'now') continue
           await showTab(page, tab)

@@ -15,12 +15,20 @@ export async function theTreeIsShown(page) {
   }
   for (const [service, names] of Object.entries(expected)) {
     for (const name of names) {
-      await eventually(`${name} of ${service} runs`, async () => /running/.test(await actor(page, service, name).innerText()))
+      await eventually(`${name} of ${service} runs`, async () =>
+        /running/.test(await actor(page, service, name).innerText()),
+      )
     }
   }
   await eventually('all works', async () => /Everything works/.test(await page.locator('#verdict').innerText()))
   assert.match(await page.locator('[data-node="broker"]').innerText(), /connected/)
-  for (const [from, to] of [['gateway', 'users'], ['gateway', 'orders'], ['orders', 'users'], ['orders', 'broker'], ['broker', 'users']]) {
+  for (const [from, to] of [
+    ['gateway', 'users'],
+    ['gateway', 'orders'],
+    ['orders', 'users'],
+    ['orders', 'broker'],
+    ['broker', 'users'],
+  ]) {
     assert.equal(await link(page, from, to).getAttribute('data-link'), 'up', `${from} to ${to}`)
   }
 }
@@ -48,23 +56,37 @@ export async function theBrokerIsKilled(t, page, system) {
       const seen = await page.evaluate(() => window.seen)
       return Object.keys(seen).length === 3 && seen
     })
-    for (const [what, at] of Object.entries(seen)) t.diagnostic(`${system.broker}: ${what} ${at - killed} ms after the kill`)
+    for (const [what, at] of Object.entries(seen))
+      t.diagnostic(`${system.broker}: ${what} ${at - killed} ms after the kill`)
     assert.match(await page.locator('#verdict').innerText(), /The broker is away/)
     await keepScreenshot(page, `${system.broker}-killed`)
     const order = await system.placeOrder()
     assert.ok(order.id, 'orders are accepted without a broker')
-    await eventually('the event is seen to wait', async () => /\d waiting/.test(await page.locator('[data-node="orders"]').innerText()))
+    await eventually('the event is seen to wait', async () =>
+      /\d waiting/.test(await page.locator('[data-node="orders"]').innerText()),
+    )
   } finally {
     await release()
   }
 
   const healed = async () => {
-    const states = await Promise.all([['orders', 'broker'], ['broker', 'users']].map(([from, to]) => link(page, from, to).getAttribute('data-link')))
-    return states.every((state) => state === 'up') && /Everything works/.test(await page.locator('#verdict').innerText())
+    const states = await Promise.all(
+      [
+        ['orders', 'broker'],
+        ['broker', 'users'],
+      ].map(([from, to]) => link(page, from, to).getAttribute('data-link')),
+    )
+    return (
+      states.every((state) => state === 'up') && /Everything works/.test(await page.locator('#verdict').innerText())
+    )
   }
   await eventually('it heals', healed, 60_000)
   t.diagnostic(`${system.broker}: healed ${Date.now() - killed} ms after the kill`)
-  const told = async () => (await page.locator('.entry[data-kind="link"]:not([data-open]) .sentence').allInnerTexts()).join('\n')
-  await eventually('the timeline tells it, in one entry of each service', async () => ((await told()).match(/broker away [\d.]+ m?s/g) ?? []).length === 2)
+  const told = async () =>
+    (await page.locator('.entry[data-kind="link"]:not([data-open]) .sentence').allInnerTexts()).join('\n')
+  await eventually(
+    'the timeline tells it, in one entry of each service',
+    async () => ((await told()).match(/broker away [\d.]+ m?s/g) ?? []).length === 2,
+  )
   assert.match(await told(), /\d events? waited/)
 }

@@ -46,7 +46,18 @@ export class System {
 
   async up(env = {}) {
     const [gateway, users, orders, admin] = this.ports.map(String)
-    const options = ['--gateway-port', gateway, '--users-port', users, '--orders-port', orders, '--admin-port', admin, '--data', this.data]
+    const options = [
+      '--gateway-port',
+      gateway,
+      '--users-port',
+      users,
+      '--orders-port',
+      orders,
+      '--admin-port',
+      admin,
+      '--data',
+      this.data,
+    ]
     this.#output = ''
     this.#child = spawn(WARREN, ['up', '--broker', this.broker, ...options], {
       env: { ...process.env, AUTH: 'open', ...env },
@@ -65,7 +76,10 @@ export class System {
     await eventually(`${this.broker} system is ready`, ready, 60_000).catch((error) => {
       throw new Error(`${error.message}\n${this.#output.slice(-3000)}`)
     })
-    await eventually('all is linked', async () => (await (await fetch(`${this.public}/health/ready`)).json()).status === 'ready')
+    await eventually(
+      'all is linked',
+      async () => (await (await fetch(`${this.public}/health/ready`)).json()).status === 'ready',
+    )
   }
 
   /** The broker's process as the launcher named it last. */
@@ -100,7 +114,8 @@ export class System {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ userId, items: ['book'] }),
     })
-    if (response.status !== 201) throw new Error(`the order was answered with ${response.status}: ${await response.text()}`)
+    if (response.status !== 201)
+      throw new Error(`the order was answered with ${response.status}: ${await response.text()}`)
     return response.json()
   }
 

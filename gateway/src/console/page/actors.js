@@ -8,10 +8,20 @@ import { cause, clockTime, number } from './words.js'
 export function makeActor(name, service) {
   const state = make('span', { class: 'state' }, make('span', { class: 'words' }))
   const symbol = make('span', { class: 'symbol', 'aria-hidden': 'true' })
-  const [generation, restarts, mailbox] = ['generation', 'restarts', 'mailbox'].map((what) => make('span', { class: `figure ${what}` }))
+  const [generation, restarts, mailbox] = ['generation', 'restarts', 'mailbox'].map((what) =>
+    make('span', { class: `figure ${what}` }),
+  )
   const why = make('span', { class: 'why' })
   const facts = make('dl', { class: 'facts' })
-  const row = make('summary', { class: 'actor' }, symbol, make('span', { class: 'name', title: name }, shortName(name, service)), state, make('span', { class: 'figures' }, generation, restarts, mailbox), why)
+  const row = make(
+    'summary',
+    { class: 'actor' },
+    symbol,
+    make('span', { class: 'name', title: name }, shortName(name, service)),
+    state,
+    make('span', { class: 'figures' }, generation, restarts, mailbox),
+    why,
+  )
   const details = make('details', { 'data-actor': name }, row, facts)
   let latest = null
   details.addEventListener('toggle', () => latest && unfold())
@@ -20,7 +30,8 @@ export function makeActor(name, service) {
   function unfold() {
     if (!details.open) return
     const { observed, nextAttemptAt, lastCause } = latest
-    const own = observed && typeof observed === 'object' ? flat(observed) : [['says', observed === null ? 'nothing' : observed]]
+    const own =
+      observed && typeof observed === 'object' ? flat(observed) : [['says', observed === null ? 'nothing' : observed]]
     const next = nextAttemptAt ? clockTime(nextAttemptAt, { millis: true }) : null
     showFacts(facts, [['name', name], ['last cause', cause(lastCause)], ['next attempt', next], ...own])
   }

@@ -22,7 +22,9 @@ export function startDeadLetters() {
 /** Reading the dead letters is work for the broker, so it is done when consumers have counted another one. */
 export function deadLettersHear(snapshot) {
   const actors = snapshot.services.flatMap(({ processes }) => processes).flatMap((process) => process.actors ?? [])
-  const dead = actors.flatMap(({ observed }) => observed?.consumers ?? []).reduce((sum, queue) => sum + (queue.dead ?? 0), 0)
+  const dead = actors
+    .flatMap(({ observed }) => observed?.consumers ?? [])
+    .reduce((sum, queue) => sum + (queue.dead ?? 0), 0)
   const isNew = deaths !== null && dead !== deaths
   if (isNew && !isShown('dead-letters')) return
   deaths = dead
@@ -55,7 +57,10 @@ function note(text, isOdd = false) {
 }
 
 function makeLetter(letter) {
-  const headers = Object.entries(letter.headers ?? {}).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)])
+  const headers = Object.entries(letter.headers ?? {}).map(([name, value]) => [
+    name,
+    typeof value === 'string' ? value : JSON.stringify(value),
+  ])
   const facts = make('dl', { class: 'facts' })
   const headerList = make('dl', { class: 'facts' })
   showFacts(facts, [
@@ -76,7 +81,13 @@ function makeLetter(letter) {
         'summary',
         {},
         make('span', { class: 'name' }, letter.routingKey),
-        make('span', { class: 'tag' }, letter.attempts === null || letter.attempts === undefined ? 'attempts unknown' : count(letter.attempts, 'attempt')),
+        make(
+          'span',
+          { class: 'tag' },
+          letter.attempts === null || letter.attempts === undefined
+            ? 'attempts unknown'
+            : count(letter.attempts, 'attempt'),
+        ),
         make('span', { class: 'why' }, letter.reason ?? 'no reason given'),
       ),
       facts,
@@ -96,7 +107,8 @@ function makeLetter(letter) {
 }
 
 function bodyOf({ body, bodyBase64, bodyBytes }) {
-  if (typeof body !== 'string') return bodyBase64 ? `not text; in base64:\n${bodyBase64}` : bodyBytes ? 'not shown' : 'empty'
+  if (typeof body !== 'string')
+    return bodyBase64 ? `not text; in base64:\n${bodyBase64}` : bodyBytes ? 'not shown' : 'empty'
   try {
     return JSON.stringify(JSON.parse(body), null, 2)
   } catch {
@@ -111,7 +123,9 @@ async function replay(letter) {
   const text = `${named(letter)} goes back ${goes} and is tried again. If the cause is still there it dies once more; if it was applied before, it is not applied twice.`
   if (!(await confirmed({ title: 'Replay this dead letter?', text, action: 'Replay it' }))) return
   await act(async () => {
-    const { replayed, left } = await ask('POST', `/dead-letters/${encodeURIComponent(letter.key)}/replay`, { confirm: true })
+    const { replayed, left } = await ask('POST', `/dead-letters/${encodeURIComponent(letter.key)}/replay`, {
+      confirm: true,
+    })
     return `${replayed} replayed, ${left} left`
   })
 }

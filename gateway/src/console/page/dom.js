@@ -17,7 +17,8 @@ export function make(tag, attributes = {}, ...children) {
 /** `null` and `false` remove the attribute, `true` is an empty one. */
 export function setAttribute(node, name, value) {
   if (value === null || value === undefined || value === false) node.removeAttribute(name)
-  else if (node.getAttribute(name) !== String(value === true ? '' : value)) node.setAttribute(name, value === true ? '' : value)
+  else if (node.getAttribute(name) !== String(value === true ? '' : value))
+    node.setAttribute(name, value === true ? '' : value)
 }
 
 export function setText(node, text) {
@@ -66,10 +67,15 @@ function removeKeepingFocus(node, parent) {
 /** Fills a <dl>; `facts` are pairs, those without a value are left out. */
 export function showFacts(list, facts) {
   const known = facts.filter(([, value]) => value !== null && value !== undefined && value !== '')
-  showList(list, known, ([name]) => name, ([name]) => {
-    const value = make('dd')
-    return { node: make('div', {}, make('dt', {}, name), value), update: ([, text]) => fill(value, text) }
-  })
+  showList(
+    list,
+    known,
+    ([name]) => name,
+    ([name]) => {
+      const value = make('dd')
+      return { node: make('div', {}, make('dt', {}, name), value), update: ([, text]) => fill(value, text) }
+    },
+  )
 }
 
 function fill(node, value) {

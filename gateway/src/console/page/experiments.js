@@ -12,10 +12,22 @@ const PHASES = ['loading', 'fault', 'recovering', 'draining', 'auditing']
 
 // What each kind asks for besides its service, and what the dialog says will happen.
 const KINDS = {
-  crashActor: { fields: ['service', 'actor'], text: ({ service, actor }) => `The actor ${actor} of ${service} panics. Its guardian builds a fresh one.` },
-  cutLink: { fields: ['service', 'ms'], text: ({ service, ms }) => `${service} loses its link to the broker for ${ms} ms. Events wait in the outbox.` },
-  blockLink: { fields: ['service', 'ms'], text: ({ service, ms }) => `The broker takes no events from ${service} for ${ms} ms.` },
-  killProcess: { fields: ['service'], text: ({ service }) => `The process of ${service} is killed, as by kill -9. Its keeper starts it again.` },
+  crashActor: {
+    fields: ['service', 'actor'],
+    text: ({ service, actor }) => `The actor ${actor} of ${service} panics. Its guardian builds a fresh one.`,
+  },
+  cutLink: {
+    fields: ['service', 'ms'],
+    text: ({ service, ms }) => `${service} loses its link to the broker for ${ms} ms. Events wait in the outbox.`,
+  },
+  blockLink: {
+    fields: ['service', 'ms'],
+    text: ({ service, ms }) => `The broker takes no events from ${service} for ${ms} ms.`,
+  },
+  killProcess: {
+    fields: ['service'],
+    text: ({ service }) => `The process of ${service} is killed, as by kill -9. Its keeper starts it again.`,
+  },
   stallService: { fields: ['service', 'ms'], text: ({ service, ms }) => `${service} does nothing for ${ms} ms.` },
   placeOrders: { fields: ['orders'], text: ({ orders }) => `${orders} orders are placed through the public entry.` },
 }
@@ -55,7 +67,9 @@ export function experimentsHearReceipt(receipt) {
   if (!parts) return
   receipts = [receipt, ...receipts.filter((other) => keyOf(other) !== keyOf(receipt))]
   showReceipts()
-  announce(`Receipt ${receipt.number}, ${receipt.title}: ${receipt.verdict}, lost ${receipt.lost ?? 'unknown'}, doubled ${receipt.doubled ?? 'unknown'}`)
+  announce(
+    `Receipt ${receipt.number}, ${receipt.title}: ${receipt.verdict}, lost ${receipt.lost ?? 'unknown'}, doubled ${receipt.doubled ?? 'unknown'}`,
+  )
 }
 
 function begin() {
@@ -67,10 +81,21 @@ function begin() {
     receipts: make('ol', { class: 'receipts' }),
   }
   parts.title = make('h3')
-  parts.phases = make('ol', { class: 'phases', 'aria-label': 'Phases' }, ...PHASES.map((phase) => make('li', { 'data-phase': phase }, phase)))
+  parts.phases = make(
+    'ol',
+    { class: 'phases', 'aria-label': 'Phases' },
+    ...PHASES.map((phase) => make('li', { 'data-phase': phase }, phase)),
+  )
   parts.counts = make('p', { class: 'counts' })
   parts.running.append(parts.title, parts.phases, parts.counts)
-  panel.append(make('h2', { tabindex: '-1' }, 'Break something'), parts.running, parts.note, parts.kinds, make('h2', {}, 'Receipts'), parts.receipts)
+  panel.append(
+    make('h2', { tabindex: '-1' }, 'Break something'),
+    parts.running,
+    parts.note,
+    parts.kinds,
+    make('h2', {}, 'Receipts'),
+    parts.receipts,
+  )
   whenShown('break', load)
   load()
 }
@@ -118,16 +143,43 @@ function makeKind({ kind, title }) {
   const inputs = {
     service: make('select', { name: 'service', 'aria-label': label('Service') }),
     actor: make('select', { name: 'actor', 'aria-label': label('Actor') }),
-    ms: make('input', { name: 'ms', type: 'number', min: '100', max: '60000', step: '100', value: '5000', required: true, 'aria-label': label('Milliseconds') }),
-    orders: make('input', { name: 'orders', type: 'number', min: '1', max: '10000', value: '1000', required: true, 'aria-label': label('Orders') }),
+    ms: make('input', {
+      name: 'ms',
+      type: 'number',
+      min: '100',
+      max: '60000',
+      step: '100',
+      value: '5000',
+      required: true,
+      'aria-label': label('Milliseconds'),
+    }),
+    orders: make('input', {
+      name: 'orders',
+      type: 'number',
+      min: '1',
+      max: '10000',
+      value: '1000',
+      required: true,
+      'aria-label': label('Orders'),
+    }),
   }
   const units = { ms: 'ms', orders: 'orders' }
-  const form = make('form', { class: 'bar' }, ...fields.flatMap((name) => [inputs[name], ...(units[name] ? [make('span', { class: 'unit' }, units[name])] : [])]), go)
+  const form = make(
+    'form',
+    { class: 'bar' },
+    ...fields.flatMap((name) => [inputs[name], ...(units[name] ? [make('span', { class: 'unit' }, units[name])] : [])]),
+    go,
+  )
   const node = make('li', { 'data-kind': kind }, make('h3', {}, title), form, why)
   let available = true
 
   const showOptions = (select, values) =>
-    showList(select, values.map((value) => ({ value })), ({ value }) => value, ({ value }) => ({ node: make('option', { value }, value) }))
+    showList(
+      select,
+      values.map((value) => ({ value })),
+      ({ value }) => value,
+      ({ value }) => ({ node: make('option', { value }, value) }),
+    )
   const part = {
     showActors: () => showOptions(inputs.actor, actorsOf(inputs.service.value)),
     showBusy: () => {
@@ -142,8 +194,16 @@ function makeKind({ kind, title }) {
     if (running) return setText(parts.note, 'One thing at a time: wait for the receipt.')
     if (!available) return setText(parts.note, why.textContent)
     const wish = { kind }
-    for (const name of fields) wish[name] = inputs[name].type === 'number' ? Number(inputs[name].value) : inputs[name].value
-    if (!(await confirmed({ title: `${title}?`, text: `${text(wish)}${kind === 'placeOrders' ? '' : ' Orders are placed meanwhile.'} What became of each is counted in the end.`, action: go.textContent.replace('…', '') }))) return
+    for (const name of fields)
+      wish[name] = inputs[name].type === 'number' ? Number(inputs[name].value) : inputs[name].value
+    if (
+      !(await confirmed({
+        title: `${title}?`,
+        text: `${text(wish)}${kind === 'placeOrders' ? '' : ' Orders are placed meanwhile.'} What became of each is counted in the end.`,
+        action: go.textContent.replace('…', ''),
+      }))
+    )
+      return
     await start(wish)
   })
   return {
@@ -152,6 +212,7 @@ function makeKind({ kind, title }) {
       available = now.available
       setText(why, now.why ?? '')
       setHidden(why, now.available || !now.why)
+      setHidden(inputs.service, !now.services?.length)
       setAttribute(node, 'data-available', now.available ? 'yes' : 'no')
       showOptions(inputs.service, now.services ?? [])
       part.showActors()

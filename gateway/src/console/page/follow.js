@@ -11,10 +11,21 @@ const AGAIN_MS = 700
 const PATIENCE_MS = 30_000
 
 const WORDS = {
-  accepted: ['accepted', 'good'], committed: ['committed', 'good'], published: ['published', 'good'], confirmed: ['confirmed', 'good'],
-  unroutable: ['unroutable', 'bad'], refused: ['refused', 'bad'], unknown: ['unknown', 'odd'],
-  delivered: ['delivered', 'good'], applied: ['applied', 'best'], seenBefore: ['seen before', 'odd'], notYet: ['not yet', 'odd'],
-  rejected: ['rejected', 'bad'], acked: ['acked', 'good'], retried: ['retried', 'odd'], dead: ['dead letter', 'bad'],
+  accepted: ['accepted', 'good'],
+  committed: ['committed', 'good'],
+  published: ['published', 'good'],
+  confirmed: ['confirmed', 'good'],
+  unroutable: ['unroutable', 'bad'],
+  refused: ['refused', 'bad'],
+  unknown: ['unknown', 'odd'],
+  delivered: ['delivered', 'good'],
+  applied: ['applied', 'best'],
+  seenBefore: ['seen before', 'odd'],
+  notYet: ['not yet', 'odd'],
+  rejected: ['rejected', 'bad'],
+  acked: ['acked', 'good'],
+  retried: ['retried', 'odd'],
+  dead: ['dead letter', 'bad'],
 }
 const FINAL = ['acked', 'dead', 'rejected', 'unroutable']
 
@@ -51,7 +62,10 @@ async function load(id, begun) {
     show(events)
     const missing = silent?.length ? ` (without ${silent.join(' and ')}, not answering)` : ''
     const none = `No event is known that is, or is about, this id. The ledger keeps the last hundred thousand.`
-    note((events.length ? `${count(events.length, 'event')}${events.length > 1 ? ', newest first' : ''}` : none) + missing, !events.length || missing)
+    note(
+      (events.length ? `${count(events.length, 'event')}${events.length > 1 ? ', newest first' : ''}` : none) + missing,
+      !events.length || missing,
+    )
     const isOnItsWay = !events.length || events.some(({ steps }) => !steps.some(({ step }) => FINAL.includes(step)))
     if (isOnItsWay && Date.now() - begun < PATIENCE_MS) wait(id, begun)
   } catch (error) {

@@ -41,7 +41,10 @@ async function tell(work) {
 
 function show(levels) {
   if (!levels) return
-  showFacts(byId('level-list'), Object.entries(levels).map(([service, level]) => [service, level ?? 'does not answer']))
+  showFacts(
+    byId('level-list'),
+    Object.entries(levels).map(([service, level]) => [service, level ?? 'does not answer']),
+  )
   const { service } = byId('level-form').elements
   for (const name of Object.keys(levels)) {
     if (![...service.options].some(({ value }) => value === name)) service.append(make('option', { value: name }, name))

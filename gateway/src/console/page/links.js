@@ -6,14 +6,20 @@ import { rate } from './words.js'
 
 const still = matchMedia('(prefers-reduced-motion: reduce)')
 
-const verb = (from, to) => (from === 'broker' ? 'delivers' : to === 'broker' ? 'publishes' : from === 'gateway' ? 'requests' : 'asks')
+const verb = (from, to) =>
+  from === 'broker' ? 'delivers' : to === 'broker' ? 'publishes' : from === 'gateway' ? 'requests' : 'asks'
 
 const WORDS = { up: '', degraded: 'degraded', down: 'broken' }
 
 export function makeLink(from, to, { place, way }) {
   const dots = make('span', { class: 'dots' })
   const wire = make('span', { class: 'wire', 'aria-hidden': 'true' }, dots, make('span', { class: 'cut' }))
-  const state = make('span', { class: 'state' }, make('span', { class: 'symbol', 'aria-hidden': 'true' }), make('span', { class: 'words' }))
+  const state = make(
+    'span',
+    { class: 'state' },
+    make('span', { class: 'symbol', 'aria-hidden': 'true' }),
+    make('span', { class: 'words' }),
+  )
   const speed = make('span', { class: 'rate' })
   const detail = make('span', { class: 'detail' })
   const node = make(

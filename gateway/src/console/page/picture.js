@@ -29,12 +29,22 @@ export function showPicture(snapshot) {
     picture.append(gateway.node, services, links, broker.node)
   }
   gateway.update([snapshot.gateway])
-  showList(services, snapshot.services, ({ name }) => name, ({ name }) => {
-    const part = makeNode(name)
-    part.node.classList.add(`at-${SIDES[name] ?? 'left'}`)
-    return { node: part.node, update: (service) => part.update(service.processes) }
-  })
-  showList(links, snapshot.links, ({ from, to }) => `${from} ${to}`, ({ from, to }) => makeLink(from, to, placeOf(from, to)))
+  showList(
+    services,
+    snapshot.services,
+    ({ name }) => name,
+    ({ name }) => {
+      const part = makeNode(name)
+      part.node.classList.add(`at-${SIDES[name] ?? 'left'}`)
+      return { node: part.node, update: (service) => part.update(service.processes) }
+    },
+  )
+  showList(
+    links,
+    snapshot.links,
+    ({ from, to }) => `${from} ${to}`,
+    ({ from, to }) => makeLink(from, to, placeOf(from, to)),
+  )
   broker.update(snapshot)
 }
 
@@ -49,7 +59,12 @@ function placeOf(from, to) {
 const RANK = ['silent', 'unready', 'degraded', 'ready']
 
 function makeNode(name) {
-  const state = make('span', { class: 'state' }, make('span', { class: 'symbol', 'aria-hidden': 'true' }), make('span', { class: 'words' }))
+  const state = make(
+    'span',
+    { class: 'state' },
+    make('span', { class: 'symbol', 'aria-hidden': 'true' }),
+    make('span', { class: 'words' }),
+  )
   const figures = make('span', { class: 'figures' })
   const processes = make('ul', { class: 'processes', 'aria-label': `Processes of ${name}` })
   const node = make(
@@ -92,7 +107,12 @@ const BROKER = {
 }
 
 function makeBroker() {
-  const state = make('span', { class: 'state' }, make('span', { class: 'symbol', 'aria-hidden': 'true' }), make('span', { class: 'words' }))
+  const state = make(
+    'span',
+    { class: 'state' },
+    make('span', { class: 'symbol', 'aria-hidden': 'true' }),
+    make('span', { class: 'words' }),
+  )
   const figures = make('span', { class: 'figures' })
   const name = make('p', { class: 'broker-name' })
   const away = make('span', { class: 'since' })
@@ -120,7 +140,9 @@ function brokerFigures(services) {
   const links = services.flatMap(({ processes }) => processes).flatMap(({ actors }) => actors ?? [])
   const brokers = links.filter(({ name }) => name === 'broker').map(({ observed }) => observed ?? {})
   const unconfirmed = brokers.reduce((sum, each) => sum + (each.unconfirmed ?? 0), 0)
-  const inProgress = brokers.flatMap((each) => each.consumers ?? []).reduce((sum, each) => sum + (each.inProgress ?? 0), 0)
+  const inProgress = brokers
+    .flatMap((each) => each.consumers ?? [])
+    .reduce((sum, each) => sum + (each.inProgress ?? 0), 0)
   const said = []
   if (unconfirmed) said.push(`${number(unconfirmed)} unconfirmed`)
   if (inProgress) said.push(`${number(inProgress)} in progress`)

@@ -9,7 +9,12 @@ import { clockTime, duration, seconds } from './words.js'
 export function makeProcess() {
   const address = make('span', { class: 'address' })
   const about = make('span', { class: 'about' })
-  const state = make('span', { class: 'state' }, make('span', { class: 'symbol', 'aria-hidden': 'true' }), make('span', { class: 'words' }))
+  const state = make(
+    'span',
+    { class: 'state' },
+    make('span', { class: 'symbol', 'aria-hidden': 'true' }),
+    make('span', { class: 'words' }),
+  )
   const trouble = make('p', { class: 'trouble' })
   const actors = make('ul', { class: 'actors', 'aria-label': 'Actors' })
   const titles = make(
@@ -17,7 +22,14 @@ export function makeProcess() {
     { class: 'titles', 'aria-hidden': 'true' },
     ...['', 'actor', 'state', 'gen', 'restarts', 'mailbox'].map((title) => make('span', {}, title)),
   )
-  const node = make('li', { class: 'process' }, make('p', { class: 'line' }, state, address, about), trouble, titles, actors)
+  const node = make(
+    'li',
+    { class: 'process' },
+    make('p', { class: 'line' }, state, address, about),
+    trouble,
+    titles,
+    actors,
+  )
   return {
     node,
     update(process) {
@@ -29,7 +41,12 @@ export function makeProcess() {
       setHidden(trouble, !isTroubled)
       counting(trouble, isTroubled ? () => setText(trouble, troubleOf(process)) : null)
       setHidden(titles, !process.actors?.length)
-      showList(actors, process.actors ?? [], ({ name }) => name, ({ name }) => makeActor(name, process.service))
+      showList(
+        actors,
+        process.actors ?? [],
+        ({ name }) => name,
+        ({ name }) => makeActor(name, process.service),
+      )
     },
   }
 }
@@ -39,7 +56,8 @@ function aboutOf({ pid, startedAt, keeper }) {
   if (pid) said.push(`pid ${pid}`)
   const age = now() - Date.parse(startedAt)
   // In minutes once it is a minute old: nobody needs the seconds.
-  if (age >= 0) said.push(`up ${age < 60_000 ? `${Math.floor(age / 1000)} s` : duration(Math.floor(age / 60_000) * 60_000)}`)
+  if (age >= 0)
+    said.push(`up ${age < 60_000 ? `${Math.floor(age / 1000)} s` : duration(Math.floor(age / 60_000) * 60_000)}`)
   if (keeper) said.push(`kept by ${keeper}`)
   return said.join(' · ')
 }

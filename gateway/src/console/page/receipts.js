@@ -5,10 +5,21 @@ import { showState } from './states.js'
 import { clockTime, duration, number } from './words.js'
 
 export function makeReceipt({ number: serial, title, startedAt }) {
-  const verdict = make('span', { class: 'verdict' }, make('span', { class: 'symbol', 'aria-hidden': 'true' }), make('span', { class: 'words' }))
+  const verdict = make(
+    'span',
+    { class: 'verdict' },
+    make('span', { class: 'symbol', 'aria-hidden': 'true' }),
+    make('span', { class: 'words' }),
+  )
   const facts = make('dl', { class: 'facts' })
   const notes = make('ul', { class: 'notes' })
-  const header = make('header', {}, make('span', { class: 'serial' }, `№ ${serial}`), make('h3', {}, title), make('time', { datetime: startedAt }, clockTime(startedAt)))
+  const header = make(
+    'header',
+    {},
+    make('span', { class: 'serial' }, `№ ${serial}`),
+    make('h3', {}, title),
+    make('time', { datetime: startedAt }, clockTime(startedAt)),
+  )
   return {
     node: make('li', { class: 'receipt', 'data-number': serial }, header, facts, notes, verdict),
     update(receipt) {
@@ -28,11 +39,16 @@ export function makeReceipt({ number: serial, title, startedAt }) {
         ['doubled', counted(receipt.doubled)],
       ])
       for (const line of facts.children) line.dataset.fact = line.firstElementChild.textContent
-      showList(notes, receipt.notes ?? [], (note) => note, (note) => {
-        const node = make('li')
-        setText(node, note)
-        return { node }
-      })
+      showList(
+        notes,
+        receipt.notes ?? [],
+        (note) => note,
+        (note) => {
+          const node = make('li')
+          setText(node, note)
+          return { node }
+        },
+      )
     },
   }
 }

@@ -5,10 +5,21 @@ import { setAttribute, setText } from './dom.js'
 const SYMBOLS = { good: '●', busy: '◐', odd: '▲', bad: '✕', silent: '○', unknown: '·' }
 
 const OF = {
-  ready: 'good', running: 'good', up: 'good', connected: 'good', clear: 'good',
-  starting: 'busy', restarting: 'bad',
-  degraded: 'odd', blocked: 'odd', incomplete: 'odd',
-  unready: 'bad', stopped: 'bad', down: 'bad', away: 'bad', 'not clear': 'bad',
+  ready: 'good',
+  running: 'good',
+  up: 'good',
+  connected: 'good',
+  clear: 'good',
+  starting: 'busy',
+  restarting: 'bad',
+  degraded: 'odd',
+  blocked: 'odd',
+  incomplete: 'odd',
+  unready: 'bad',
+  stopped: 'bad',
+  down: 'bad',
+  away: 'bad',
+  'not clear': 'bad',
   silent: 'silent',
 }
 

@@ -21,7 +21,11 @@ export const isShown = (name) => current === name && !document.hidden
 
 /** Adds a tab that is there only sometimes, and returns its panel. */
 export function addTab(name, title) {
-  const label = make('button', { type: 'button', role: 'tab', id: `tab-${name}`, 'aria-controls': `panel-${name}` }, ...title)
+  const label = make(
+    'button',
+    { type: 'button', role: 'tab', id: `tab-${name}`, 'aria-controls': `panel-${name}` },
+    ...title,
+  )
   const panel = make('section', { role: 'tabpanel', id: `panel-${name}`, 'aria-labelledby': label.id, hidden: true })
   byId('tabs').append(label)
   byId('tabs').parentElement.append(panel)

@@ -81,7 +81,9 @@ function show({ items, silent }, isFiltered) {
     rows.push(item)
   }
   const key = (row) => (row.date ? `day ${row.date}` : `${row.service} ${row.id}`)
-  showList(byId('timeline-list'), rows, key, (row) => (row.date ? { node: make('li', { class: 'day' }, row.date) } : makeEntry(row)))
+  showList(byId('timeline-list'), rows, key, (row) =>
+    row.date ? { node: make('li', { class: 'day' }, row.date) } : makeEntry(row),
+  )
 }
 
 function note(text, isOdd = false) {
@@ -106,7 +108,11 @@ function makeEntry({ kind, service, at }) {
       const isOpen = !incident.endedAt
       setAttribute(node, 'data-open', isOpen)
       const begun = Date.parse(incident.at)
-      const tell = () => setText(said, sentence(incident, isOpen ? now() - begun : (incident.durationMs ?? Date.parse(incident.endedAt) - begun)))
+      const tell = () =>
+        setText(
+          said,
+          sentence(incident, isOpen ? now() - begun : (incident.durationMs ?? Date.parse(incident.endedAt) - begun)),
+        )
       counting(said, isOpen ? tell : null)
       tell()
       setText(why, kind === 'operator' ? '' : (incident.cause ?? ''))

@@ -25,7 +25,9 @@ export function troublesOf({ broker, services, links, gateway }) {
   const waiting = waits ? `, ${count(waits, 'event')} ${waits === 1 ? 'waits' : 'wait'}` : ', events will wait'
   if (broker.state === 'away') say(`the broker is away${waiting}`)
   if (broker.state === 'blocked') say(`the broker takes no events${waiting}`, false)
-  const silent = services.filter(({ processes }) => processes.length && processes.every(({ state }) => state === 'silent'))
+  const silent = services.filter(
+    ({ processes }) => processes.length && processes.every(({ state }) => state === 'silent'),
+  )
   for (const { name } of silent) say(`the ${name} service does not answer`)
 
   const gone = new Set([...silent.map(({ name }) => name), ...(broker.state === 'away' ? ['broker'] : [])])
@@ -36,10 +38,13 @@ export function troublesOf({ broker, services, links, gateway }) {
   const processes = [gateway, ...services.flatMap((service) => service.processes)].filter(Boolean)
   for (const { service, state, actors, reason } of processes) {
     if (state === 'silent') continue
-    const down = (actors ?? []).filter(({ name, status }) => status !== 'running' && !(name === 'broker' && broker.state !== 'connected'))
+    const down = (actors ?? []).filter(
+      ({ name, status }) => status !== 'running' && !(name === 'broker' && broker.state !== 'connected'),
+    )
     if (down.length) say(`${service} restarts ${down.map(({ name }) => name).join(', ')}`)
     else if (state === 'unready') say(`${service} is not ready${reason ? `: ${reason}` : ''}`)
-    else if (state === 'degraded' && !troubles.length) say(`${service} is degraded${reason ? `: ${reason}` : ''}`, false)
+    else if (state === 'degraded' && !troubles.length)
+      say(`${service} is degraded${reason ? `: ${reason}` : ''}`, false)
   }
   return troubles
 }
@@ -47,7 +52,10 @@ export function troublesOf({ broker, services, links, gateway }) {
 /** The events in the outboxes of all processes. */
 export function waitingIn(services) {
   const actors = services.flatMap(({ processes }) => processes).flatMap(({ actors }) => actors ?? [])
-  return actors.reduce((sum, { name, observed }) => sum + (name === 'repository' ? (observed?.outboxPending ?? 0) : 0), 0)
+  return actors.reduce(
+    (sum, { name, observed }) => sum + (name === 'repository' ? (observed?.outboxPending ?? 0) : 0),
+    0,
+  )
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)

@@ -4,6 +4,7 @@
 export function duration(ms) {
   if (ms === null || ms === undefined || Number.isNaN(ms)) return '?'
   const whole = Math.max(0, ms)
+  if (whole === 0) return '0 ms'
   if (whole < 1) return `${Math.round(whole * 1000)} µs`
   if (whole < 10) return `${round(whole)} ms`
   if (whole < 1000) return `${Math.round(whole)} ms`
@@ -67,18 +68,20 @@ export function sentence(incident, lasted) {
   const time = open ? seconds(lasted) : duration(lasted)
   const rest = []
   const so = (done, still) => (open ? still : done)
-  const first = {
-    actor: () => so(`${subject} restarted, back after ${time}`, `${subject} is down for ${time}`),
-    link: () => so(`${subject} away ${time}`, `${subject} is away for ${time}`),
-    blocked: () => so(`${subject} blocked publishers for ${time}`, `${subject} blocks publishers for ${time}`),
-    breaker: () => so(`breaker of ${subject} open ${time}`, `breaker of ${subject} is open for ${time}`),
-    ejection: () => so(`${subject} left alone for ${time}`, `${subject} is left alone for ${time}`),
-    process: () => so(`process ended, serving again after ${time}`, `process ended, away for ${time}`),
-  }[kind]?.() ?? `${kind} of ${subject}, ${time}`
+  const first =
+    {
+      actor: () => so(`${subject} restarted, back after ${time}`, `${subject} is down for ${time}`),
+      link: () => so(`${subject} away ${time}`, `${subject} is away for ${time}`),
+      blocked: () => so(`${subject} blocked publishers for ${time}`, `${subject} blocks publishers for ${time}`),
+      breaker: () => so(`breaker of ${subject} open ${time}`, `breaker of ${subject} is open for ${time}`),
+      ejection: () => so(`${subject} left alone for ${time}`, `${subject} is left alone for ${time}`),
+      process: () => so(`process ended, serving again after ${time}`, `process ended, away for ${time}`),
+    }[kind]?.() ?? `${kind} of ${subject}, ${time}`
   if (attempts > 1) rest.push(`${number(attempts)} attempts`)
-  if (kind === 'actor' && generation && !open) rest.push(`now generation ${number(generation)}`)
+  if (kind === 'actor' && generation) rest.push(`generation ${number(generation)} ended`)
   if (typeof incident.waited === 'number') rest.push(`${count(incident.waited, 'event')} waited`)
-  if (typeof incident.drainedMs === 'number') rest.push(`drained in ${duration(incident.drainedMs)}`)
+  if (incident.waited !== 0 && typeof incident.drainedMs === 'number')
+    rest.push(`drained in ${duration(incident.drainedMs)}`)
   return [first, ...rest].join(', ')
 }
 
