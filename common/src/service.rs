@@ -166,17 +166,23 @@ impl Foundation {
         let (woken, noted) = (relay.clone(), ledger.clone());
         let spec = Spec::new("repository");
         let repository = supervisor.supervise(&store_thread.handle(), spec, move |life| {
-            let (relay, ledger) = (woken.clone(), noted.clone());
+            let (relay, ledger, generation) = (woken.clone(), noted.clone(), life.generation());
             let on_events = move |events| {
-                ledger.committed(events);
+                ledger.committed(events, generation);
                 if let Some(relay) = relay.get() {
                     relay.notify(Wake);
                 }
             };
-            Ok(Repository::open(name, &store, metrics.clone(), shortage.clone(), on_events, life)?)
+            let shortage = shortage.clone();
+            let repository = Repository::open(name, &store, metrics.clone(), shortage, on_events, life)?;
+            if generation == 1 {
+                // What a former process committed, it may have had no time to note. Whether a row can be read is the
+                // relay's business.
+                noted.found(repository.pending_events(LEFT_EVENTS).unwrap_or_default());
+            }
+            Ok(repository)
         });
         let repository = RepositoryHandle::new(repository, REPOSITORY_DEADLINE);
-        actix::spawn(note_what_was_left(repository.clone(), ledger.clone()));
 
         let (stored, kept) = (repository.clone(), supervisor.clone());
         let probes = Probes::new()
@@ -332,14 +338,6 @@ async fn stop(
     }
     flush(repository, broker).await;
     supervisor.stop().await;
-}
-
-/// Notes the events that a former process left in the outbox, which it may have had no time to note.
-async fn note_what_was_left(repository: RepositoryHandle, ledger: Ledger) {
-    let left = PendingEvents { after: 0, limit: LEFT_EVENTS };
-    if let Ok(rows) = repository.read(left).await {
-        ledger.found(rows.into_iter().map(|row| row.envelope).collect());
-    }
 }
 
 /// Waits until no event is left in the outbox, as far as the broker is there to take them.

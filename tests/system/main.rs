@@ -30,6 +30,9 @@ mod dead_letters_command;
 mod plain_messages;
 mod thrice_and_shuffled;
 
+mod event_ledger;
+mod timeline;
+
 mod broker_cut_off;
 mod broker_killed;
 mod broker_silent;
@@ -40,6 +43,7 @@ mod moments_of_publishing;
 
 mod actor_faults;
 mod disk_full;
+mod experiments;
 mod faults_on_demand;
 mod new_address;
 mod services_killed;
@@ -76,6 +80,8 @@ fn main() -> ExitCode {
         dead_letters_command,
         plain_messages,
         thrice_and_shuffled,
+        event_ledger,
+        timeline,
         broker_cut_off,
         broker_killed,
         broker_silent,
@@ -84,6 +90,7 @@ fn main() -> ExitCode {
         moments_of_publishing,
         actor_faults,
         disk_full,
+        experiments,
         faults_on_demand,
         new_address,
         services_killed,

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use crate::{
-    ledger::{Ledger, LedgerEvent},
+    ledger::{Ledger, LedgerEvent, Wanted},
     timeline::{Incident, Timeline},
 };
 
@@ -13,8 +13,11 @@ const INCIDENTS: usize = 1000;
 /// Most events in one answer.
 const EVENTS: usize = 200;
 
-/// Most ids that are looked for at once.
-const TERMS: usize = 300;
+/// Most ids of events in one question.
+const EVENT_IDS: usize = 300;
+
+/// Most other ids: each is looked for in all of the ledger.
+const TERMS: usize = 20;
 
 #[derive(Deserialize)]
 struct TimelineQuery {
@@ -47,7 +50,7 @@ struct LedgerPage {
     events: Vec<LedgerEvent>,
 }
 
-/// Adds `GET /ledger?about=…&about=…&limit=`: the ways of the newest events about any of these, newest first.
+/// Adds `GET /ledger?event=…&about=…&limit=`: the ways of these events, and of the newest about any of these.
 pub(super) fn ledger(routes: &mut web::ServiceConfig, ledger: &Ledger) {
     let ledger = ledger.clone();
     let find = move |request: HttpRequest| {
@@ -62,23 +65,33 @@ async fn find(ledger: &Ledger, query: &str) -> Result<HttpResponse, Problem> {
     let pairs = web::Query::<Vec<(String, String)>>::from_query(query)
         .map_err(|_| wrong("it is no list of key=value pairs"))?
         .into_inner();
-    let (mut about, mut limit) = (Vec::new(), EVENTS.min(50));
+    let mut wanted = Wanted { limit: 50, ..Wanted::default() };
     for (key, value) in pairs {
         match key.as_str() {
-            "about" if !value.is_empty() => about.push(value),
+            "event" if !value.is_empty() => wanted.events.push(value),
+            "event" => return Err(wrong("event: the id of an event, not nothing")),
+            "about" if !value.is_empty() => wanted.about.push(value),
             "about" => {
                 return Err(wrong(
                     "about: the id of an event, a resource, a request or a trace, not nothing",
                 ));
             }
-            "limit" => limit = value.parse().map_err(|_| wrong("limit: a number of events"))?,
-            _ => return Err(wrong(&format!("{key}: only about and limit are known"))),
+            "limit" => wanted.limit = value.parse().map_err(|_| wrong("limit: a number of events"))?,
+            _ => return Err(wrong(&format!("{key}: only event, about and limit are known"))),
         }
     }
-    if about.is_empty() || about.len() > TERMS {
-        return Err(wrong(&format!("about: from 1 to {TERMS} ids are looked for at once")));
+    if wanted.events.is_empty() && wanted.about.is_empty() {
+        return Err(wrong(
+            "name what is looked for: about=, the id of an event, a resource, a request or a trace",
+        ));
     }
-    let found = ledger.find(about, limit.min(EVENTS)).await;
+    if wanted.events.len() > EVENT_IDS || wanted.about.len() > TERMS {
+        return Err(wrong(&format!(
+            "at most {EVENT_IDS} events and {TERMS} other ids are looked for at once"
+        )));
+    }
+    wanted.limit = wanted.limit.min(EVENTS);
+    let found = ledger.find(wanted).await;
     let events = found.map_err(|error| Problem::hidden(format!("the ledger cannot be read: {error}")))?;
     Ok(HttpResponse::Ok().json(LedgerPage { events }))
 }

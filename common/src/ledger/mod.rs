@@ -46,6 +46,18 @@ impl LedgerConfig {
     }
 }
 
+/// Which events are looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Those with these ids.
+    pub events: Vec<String>,
+    /// And the newest with one of these as their id, as a resource that they are about, as the request that caused them,
+    /// or as its trace.
+    pub about: Vec<String>,
+    /// At most so many of the latter.
+    pub limit: usize,
+}
+
 /// One service's ledger. Cheap to clone; recording costs a message to the thread that writes.
 #[derive(Clone, Debug)]
 pub struct Ledger(Arc<Shared>);
@@ -69,10 +81,12 @@ impl Ledger {
         Self(Arc::new(Shared { service, journal, searches: Semaphore::new(SEARCHES) }))
     }
 
-    /// Notes that events are on disk, as of now.
-    pub fn committed(&self, envelopes: Vec<Envelope>) {
+    /// Notes that events are on disk, as of now, by this generation of the repository.
+    pub fn committed(&self, envelopes: Vec<Envelope>, generation: u64) {
         let at = Timestamp::now();
-        self.record(envelopes.into_iter().map(|envelope| Entry::committed(envelope, at)).collect());
+        let generation = Some(generation);
+        let entry = |envelope| Entry { generation, ..Entry::committed(envelope, at) };
+        self.record(envelopes.into_iter().map(entry).collect());
     }
 
     /// Notes events that were found in the outbox: whoever committed them may not have come to note it.
@@ -132,18 +146,16 @@ impl Ledger {
         self.record(vec![entry.in_queue(delivery)]);
     }
 
-    /// Finds the newest events with one of these as their id, as a resource that they are about, as the request that
-    /// caused them or as its trace; and the steps that this service took part in.
+    /// Finds events, and the steps that this service took part in.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn find(&self, about: Vec<String>, limit: usize) -> io::Result<Vec<LedgerEvent>> {
+    pub async fn find(&self, wanted: Wanted) -> io::Result<Vec<LedgerEvent>> {
         // Never closed.
         let _permit = self.0.searches.acquire().await.map_err(io::Error::other)?;
         let shared = self.0.clone();
-        let searched =
-            tokio::task::spawn_blocking(move || search::find(&shared.journal, shared.service, &about, limit));
-        searched.await.map_err(io::Error::other)?
+        let search = move || search::find(&shared.journal, shared.service, &wanted);
+        tokio::task::spawn_blocking(search).await.map_err(io::Error::other)?
     }
 
     /// How many steps were not written down, because the disk did not keep up.

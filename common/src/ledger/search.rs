@@ -2,7 +2,7 @@ use std::{borrow::Cow, collections::HashMap, io};
 
 use memchr::{memchr, memmem::Finder};
 
-use super::{LedgerEvent, Step, StepKind, entry::Entry};
+use super::{LedgerEvent, Step, StepKind, Wanted, entry::Entry};
 use crate::journal::Journal;
 
 /// What every line begins with.
@@ -15,10 +15,16 @@ const STEPS: usize = 5_000;
 pub(super) fn find(
     journal: &Journal<Entry>,
     service: &str,
-    about: &[String],
-    limit: usize,
+    Wanted { events, about, limit }: &Wanted,
 ) -> io::Result<Vec<LedgerEvent>> {
-    let meant = meant(journal, about, limit)?;
+    let mut meant = meant(journal, about, *limit)?;
+    for id in events.iter().filter_map(|id| serde_json::to_vec(id).ok()) {
+        // As it stands on disk, without its quotes.
+        let id: Box<[u8]> = id[1..id.len() - 1].into();
+        if !meant.contains(&id) {
+            meant.push(id);
+        }
+    }
     let places: HashMap<&[u8], usize> = meant.iter().zip(0..).map(|(id, place)| (&**id, place)).collect();
     let mut entries: Vec<Vec<Entry>> = meant.iter().map(|_| Vec::new()).collect();
     let (mut segments, mut left) = (journal.lines(), STEPS);
@@ -38,6 +44,9 @@ pub(super) fn find(
 
 /// The ids of the newest events that are about one of these, as they stand on disk, the newest first.
 fn meant(journal: &Journal<Entry>, about: &[String], limit: usize) -> io::Result<Vec<Box<[u8]>>> {
+    if about.is_empty() {
+        return Ok(Vec::new());
+    }
     let quoted: Vec<String> = about.iter().filter_map(|term| serde_json::to_string(term).ok()).collect();
     let finders: Vec<Finder<'_>> = quoted.iter().map(Finder::new).collect();
     let (mut segments, mut ids) = (journal.lines(), Vec::<Box<[u8]>>::new());

@@ -120,6 +120,15 @@ impl Repository {
         Ok(Self { engine, writer, totals, life, failed: Some(failed), kind: config.kind })
     }
 
+    /// Returns the first events that wait for the broker.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn pending_events(&self, limit: usize) -> Result<Vec<Envelope>, StoreError> {
+        let rows = self.engine.snapshot()?.events_after(0, limit)?;
+        Ok(rows.into_iter().map(|(_, envelope)| envelope).collect())
+    }
+
     /// Removes what has expired, and looks again: soon where there was more, else after a while.
     fn sweep(&mut self, context: &mut Context<Self>) {
         let swept = fut::wrap_future::<_, Self>(self.writer.submit(Sweep));

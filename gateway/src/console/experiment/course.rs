@@ -20,6 +20,9 @@ use super::{
     audit::audit, load::Load, outlook::Outlook, recovery::is_healed,
 };
 
+/// How long orders are placed before anything is broken, to see how much usually waits.
+const AS_USUAL: Duration = Duration::from_secs(1);
+
 /// So many orders are accepted before anything is broken.
 const BEFORE: usize = 10;
 
@@ -114,7 +117,7 @@ impl Course {
         if !until(DRAIN_DEADLINE, async || self.load.ask_again().await).await {
             self.outlook.fail("open answers could not be decided within a minute");
         }
-        if !until(DRAIN_DEADLINE, async || self.outlook.is_drained()).await {
+        if !until(DRAIN_DEADLINE, async || self.outlook.is_empty()).await {
             self.outlook.fail("the outboxes were not seen empty within a minute");
         }
         self.phase.set(Phase::Auditing);
@@ -125,6 +128,7 @@ impl Course {
     /// # Errors
     /// Says what did not happen.
     async fn break_and_heal(&self, breaking: &Breaking) -> Result<(), String> {
+        sleep(AS_USUAL).await;
         let loaded = async || self.load.tally.borrow().accepted() >= BEFORE;
         if !until(BEGIN_DEADLINE, loaded).await {
             return Err("nothing was broken: too few orders were accepted before".to_owned());
@@ -133,13 +137,17 @@ impl Course {
         let before = self.site.look(service).await;
         let before = before.ok_or_else(|| format!("nothing was broken: {service} does not answer"))?;
         self.phase.set(Phase::Fault);
+        self.outlook.fault_begins();
         self.site.inject(breaking).await?;
         let struck = Instant::now();
         sleep(Duration::from_millis(breaking.ms)).await;
+        // Of what is over as soon as it has begun nobody knows whether it has struck, until it is healed.
         if breaking.ms > 0 {
+            self.outlook.fault_ends(struck);
             self.outlook.drains();
+        } else {
+            self.outlook.fault_ends(Instant::now());
         }
-        self.outlook.fault_ends(struck);
         self.phase.set(Phase::Recovering);
         let well = async || {
             let now = self.site.look(service).await.unwrap_or(Value::Null);

@@ -11,9 +11,12 @@ use super::{Experiment, Findings, Receipt, Tally, Verdict, site::Waiting};
 #[derive(Debug, Default)]
 pub(super) struct Outlook {
     most_waited: Cell<u64>,
-    /// From when on it counts that the outboxes are empty.
+    /// Most that waited while nothing was broken: under load there is always something on its way.
+    usual: Cell<Option<u64>>,
+    /// From when on it counts that no more wait than usual, and that none do.
     drains_since: Cell<Option<Instant>>,
-    emptied: Cell<Option<Instant>>,
+    drained: Cell<Option<Instant>>,
+    is_empty: Cell<bool>,
     fault: Cell<Option<(Instant, Instant)>>,
     recovered: Cell<Option<Instant>>,
     /// What did not happen as it was planned.
@@ -21,6 +24,11 @@ pub(super) struct Outlook {
 }
 
 impl Outlook {
+    /// What waits from now on is no longer what usually does.
+    pub(super) fn fault_begins(&self) {
+        self.usual.set(Some(self.most_waited.get()));
+    }
+
     /// The fault is over that struck at `struck`.
     pub(super) fn fault_ends(&self, struck: Instant) {
         self.fault.set(Some((struck, Instant::now())));
@@ -42,14 +50,19 @@ impl Outlook {
     pub(super) fn sees(&self, waiting: Waiting, asked: Instant) {
         self.most_waited.set(self.most_waited.get().max(waiting.known));
         let counts = self.drains_since.get().is_some_and(|since| asked >= since);
-        if counts && waiting.all && waiting.known == 0 && self.emptied.get().is_none() {
-            self.emptied.set(Some(Instant::now()));
+        if counts
+            && waiting.all
+            && waiting.known <= self.usual.get().unwrap_or(0)
+            && self.drained.get().is_none()
+        {
+            self.drained.set(Some(Instant::now()));
         }
+        self.is_empty.set(counts && waiting.all && waiting.known == 0);
     }
 
-    /// Whether the outboxes were seen empty since.
-    pub(super) fn is_drained(&self) -> bool {
-        self.emptied.get().is_some()
+    /// Whether the outboxes were seen empty, the last time that they were looked at.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_empty.get()
     }
 
     /// Something did not happen as it was planned, so that the receipt cannot be clear.
@@ -93,7 +106,7 @@ impl Outlook {
             refused: tally.refused(),
             unknown: tally.unknown_at_first(),
             waited: self.most_waited.get(),
-            drained_ms: since_end(self.emptied.get()),
+            drained_ms: since_end(self.drained.get()),
             lost,
             doubled,
             verdict,
@@ -141,12 +154,31 @@ mod tests {
         outlook.sees(empty, before);
         outlook.sees(partly, Instant::now());
         outlook.sees(Waiting { known: 7, all: true }, Instant::now());
-        assert!(!outlook.is_drained());
+        assert!(!outlook.is_empty());
         outlook.sees(empty, Instant::now());
 
-        assert!(outlook.is_drained());
+        assert!(outlook.is_empty());
+        outlook.fault_ends(before);
         let receipt = outlook.receipt(experiment(), before, &Tally::default(), CLEAR);
         assert_eq!((receipt.waited, receipt.verdict), (7, Verdict::Clear));
+    }
+
+    #[test]
+    fn what_is_always_on_its_way_under_load_does_not_count_as_waiting_still() {
+        let outlook = Outlook::default();
+        let some = |known| Waiting { known, all: true };
+        let struck = Instant::now();
+
+        outlook.sees(some(3), struck);
+        outlook.fault_begins();
+        outlook.sees(some(70), Instant::now());
+        outlook.fault_ends(struck);
+        outlook.drains();
+        outlook.sees(some(4), Instant::now());
+        assert!(outlook.drained.get().is_none());
+        outlook.sees(some(3), Instant::now());
+
+        assert!(outlook.drained.get().is_some() && !outlook.is_empty());
     }
 
     #[test]

@@ -65,7 +65,8 @@ pub struct Receipt {
     pub unknown: usize,
     /// Most events that were seen to wait in the outboxes.
     pub waited: u64,
-    /// From the fault's end, or the last order where nothing was broken, until the outboxes were seen empty.
+    /// From the fault's end until no more events waited than before it, and from the last order until none did where nothing
+    /// was broken.
     pub drained_ms: Option<u64>,
     /// Orders that were accepted and are not there, or not counted; `None` where that could not be found out.
     pub lost: Option<u64>,

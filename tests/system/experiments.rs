@@ -1,0 +1,182 @@
+//! What is broken on purpose ends in a receipt that says how many orders are lost and doubled: none.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use warren::harness::{System, eventually};
+use warren::note;
+use warren::service::Service;
+
+use crate::support::{problem, system};
+
+/// An experiment lasts its fault and a few seconds; a busy machine gets more.
+const RECEIPT: Duration = Duration::from_secs(90);
+
+async fn breakable() -> System {
+    let system = system().env_of_all("DEMO_FAULTS", "true").start().await;
+    system.gateway.wait_not_degraded().await;
+    system
+}
+
+/// Begins an experiment and waits for its receipt; brings back meanwhile what was killed.
+async fn receipt(system: &System, wish: Value) -> Value {
+    let admin = &system.gateway.internal;
+    let begun = admin.post("/experiments").json(&wish).await.expect(202).json();
+    assert_eq!((&begun["kind"], &begun["phase"]), (&wish["kind"], &json!("loading")), "{begun}");
+    let another = json!({ "kind": "placeOrders" });
+    problem(&admin.post("/experiments").json(&another).await, 409, "experiment running");
+    let receipt = eventually(RECEIPT, "the receipt", async || {
+        for child in [&system.users, &system.orders] {
+            if !child.is_running() {
+                child.start();
+            }
+        }
+        let known = admin.get("/experiments").await.expect(200).json();
+        let receipt = known["receipts"][0].clone();
+        if receipt["number"] == begun["number"] { Ok(receipt) } else { Err(known["running"].clone()) }
+    })
+    .await;
+    note!("{receipt}");
+    for same in ["kind", "title", "startedAt"] {
+        assert_eq!(receipt[same], begun[same]);
+    }
+    receipt
+}
+
+fn clear(receipt: &Value) {
+    assert_eq!(receipt["verdict"], "clear", "{receipt}");
+    assert_eq!((&receipt["lost"], &receipt["doubled"]), (&json!(0), &json!(0)), "{receipt}");
+    assert!(receipt["accepted"].as_u64() > Some(0), "{receipt}");
+    assert!(receipt["drainedMs"].is_u64(), "{receipt}");
+}
+
+fn number(receipt: &Value, name: &str) -> u64 {
+    receipt[name].as_u64().unwrap_or_else(|| panic!("no {name} in {receipt}"))
+}
+
+async fn a_broken_link_makes_events_wait_and_loses_none() {
+    let system = breakable().await;
+
+    for kind in ["cutLink", "blockLink"] {
+        let receipt = receipt(&system, json!({ "kind": kind, "service": "orders", "ms": 1500 })).await;
+        clear(&receipt);
+        assert!(number(&receipt, "faultMs") >= 1500, "{receipt}");
+        assert!(receipt["recoveredMs"].is_u64(), "{receipt}");
+        assert!(number(&receipt, "waited") > 10, "{receipt}");
+    }
+    let consuming = receipt(&system, json!({ "kind": "cutLink", "service": "users", "ms": 500 })).await;
+    clear(&consuming);
+
+    let timeline = system.gateway.internal.get("/timeline").await.expect(200).json();
+    let begun = timeline["items"].as_array().expect("items").iter().filter(|item| item["kind"] == "operator");
+    assert_eq!(begun.count(), 3, "{timeline}");
+    system.finish().await;
+}
+
+async fn a_crashed_actor_and_a_stalled_service_lose_nothing() {
+    let system = breakable().await;
+
+    for (service, actor) in [("users", "repository"), ("orders", "repository"), ("orders", "relay")] {
+        let wish = json!({ "kind": "crashActor", "service": service, "actor": actor });
+        let receipt = receipt(&system, wish).await;
+        clear(&receipt);
+        assert_eq!(receipt["title"], format!("Crash {actor} of {service}"));
+        assert!(receipt["recoveredMs"].is_u64(), "{receipt}");
+    }
+    let stalled = receipt(&system, json!({ "kind": "stallService", "service": "users", "ms": 1500 })).await;
+    clear(&stalled);
+    let no_actor = json!({ "kind": "crashActor", "service": "users", "actor": "janitor" });
+    let nothing = receipt(&system, no_actor).await;
+    assert_eq!((&nothing["verdict"], &nothing["lost"]), (&json!("incomplete"), &json!(0)), "{nothing}");
+    assert!(nothing["notes"][0].as_str().is_some_and(|it| it.contains("no such actor")), "{nothing}");
+    system.finish().await;
+}
+
+async fn a_killed_process_loses_nothing_where_somebody_starts_it_again() {
+    let setup = system().env_of_all("DEMO_FAULTS", "true").env_of_all("WARREN_KEEPER", "this test");
+    let system = setup.start().await;
+    system.gateway.wait_not_degraded().await;
+
+    for service in ["orders", "users"] {
+        let before = system.child(if service == "users" { Service::Users } else { Service::Orders }).pid();
+        let receipt = receipt(&system, json!({ "kind": "killProcess", "service": service })).await;
+        clear(&receipt);
+        let after = system.child(if service == "users" { Service::Users } else { Service::Orders }).pid();
+        assert_ne!(before, after, "{service} was killed");
+    }
+    system.finish().await;
+}
+
+async fn many_orders_at_once_are_all_there() {
+    let system = breakable().await;
+
+    let receipt = receipt(&system, json!({ "kind": "placeOrders", "orders": 500 })).await;
+
+    clear(&receipt);
+    assert_eq!((number(&receipt, "accepted"), number(&receipt, "refused")), (500, 0), "{receipt}");
+    assert_eq!((&receipt["faultMs"], &receipt["recoveredMs"]), (&json!(0), &Value::Null));
+    system.finish().await;
+}
+
+async fn what_cannot_be_made_is_offered_with_a_reason_and_refused() {
+    let setup =
+        system().env(Service::Gateway, "DEMO_FAULTS", "true").env(Service::Orders, "DEMO_FAULTS", "true");
+    let system = setup.start().await;
+    let admin = &system.gateway.internal;
+    let known = admin.get("/experiments").await.expect(200).json();
+    let offer = |known: &Value, kind: &str| {
+        let kinds = known["kinds"].as_array().unwrap_or_else(|| panic!("no kinds in {known}"));
+        kinds.iter().find(|offer| offer["kind"] == kind).unwrap_or_else(|| panic!("no {kind}")).clone()
+    };
+
+    let cut = offer(&known, "cutLink");
+    assert_eq!((&cut["services"], &cut["available"]), (&json!(["orders"]), &json!(true)), "{cut}");
+    let kill = offer(&known, "killProcess");
+    assert_eq!((&kill["services"], &kill["available"]), (&json!([]), &json!(false)), "{kill}");
+    assert!(kill["why"].as_str().is_some_and(|why| why.contains("start a killed process again")), "{kill}");
+    assert_eq!((&known["running"], &known["receipts"]), (&Value::Null, &json!([])));
+    for (wish, status, error) in [
+        (json!({ "kind": "killProcess", "service": "orders" }), 409, "experiment unavailable"),
+        (json!({ "kind": "cutLink", "service": "users" }), 409, "experiment unavailable"),
+        (json!({ "kind": "cutLink" }), 400, "invalid experiment"),
+        (json!({ "kind": "cutLink", "service": "orders", "ms": 60_001 }), 400, "invalid experiment"),
+        (json!({ "kind": "placeOrders", "orders": 0 }), 400, "invalid experiment"),
+        (json!({ "kind": "flood" }), 400, "invalid body"),
+    ] {
+        problem(&admin.post("/experiments").json(&wish).await, status, error);
+    }
+    problem(&system.api.get("/experiments").await, 404, "not found");
+
+    assert!(system.gateway.terminate().await.success());
+    system.gateway.set_env("AUTH", "required");
+    system.gateway.restart().await;
+    let known = admin.get("/experiments").await.expect(200).json();
+    for offer in known["kinds"].as_array().expect("kinds") {
+        assert_eq!(offer["available"], false, "{offer}");
+        assert!(offer["why"].as_str().is_some_and(|why| why.contains("AUTH=open")), "{offer}");
+    }
+    let refused = admin.post("/experiments").json(&json!({ "kind": "placeOrders" })).await;
+    problem(&refused, 409, "experiment unavailable");
+    system.finish().await;
+}
+
+async fn without_demo_faults_there_are_no_experiments() {
+    let system = system().start().await;
+    let admin = &system.gateway.internal;
+
+    problem(&admin.get("/experiments").await, 404, "not found");
+    problem(&admin.post("/experiments").json(&json!({ "kind": "placeOrders" })).await, 404, "not found");
+    assert!(!system.gateway.actors().await.to_string().contains("laboratory"));
+    system.finish().await;
+}
+
+warren::stories! {
+    on both brokers:
+        a_broken_link_makes_events_wait_and_loses_none,
+        a_crashed_actor_and_a_stalled_service_lose_nothing,
+        a_killed_process_loses_nothing_where_somebody_starts_it_again,
+        many_orders_at_once_are_all_there;
+    on the embedded broker:
+        what_cannot_be_made_is_offered_with_a_reason_and_refused,
+        without_demo_faults_there_are_no_experiments;
+}

@@ -1,0 +1,101 @@
+//! A fault and its recovery are one entry of a service's timeline, which outlives the process.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use warren::harness::{Child, Folder, eventually, inject, private_node};
+use warren::note;
+
+use crate::support::{
+    Door, Habits, Shoppers, problem, queues_are_registered, seeded, start_services, system,
+};
+
+const SOON: Duration = Duration::from_secs(20);
+
+async fn an_outage_says_how_long_it_lasted_how_many_events_waited_and_when_they_had_left() {
+    let folder = Folder::new();
+    let node = private_node(&folder).await;
+    let system = start_services(system().broker(node.url("/"))).await;
+    queues_are_registered(&folder).await;
+    let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("timeline"));
+    shoppers.wait_placed(20).await;
+
+    node.kill9();
+    shoppers.wait_placed(50).await;
+    let lasting = entry(&system.orders, "link", |entry| entry["endedAt"].is_null()).await;
+    node.start().await.expect("it starts on the same port and data");
+    let over = entry(&system.orders, "link", |entry| entry["drainedMs"].is_u64()).await;
+    let ledger = shoppers.go_home().await;
+
+    assert_eq!((&lasting["id"], &lasting["waited"]), (&over["id"], &Value::Null));
+    assert!(over["attempts"].as_u64() >= Some(1), "{over}");
+    assert!(over["waited"].as_u64() >= Some(30), "50 orders were placed meanwhile: {over}");
+    assert!(over["durationMs"].as_u64() > Some(0), "{over}");
+    note!("{over}");
+    ledger.audit(&system).await;
+    system.finish().await;
+}
+
+async fn a_restarted_service_still_knows_what_happened_and_how_its_last_process_ended() {
+    let system = start_services(system().env_of_all("DEMO_FAULTS", "true")).await;
+    inject(&system.users, "repository", "panic").await.expect(202);
+    let before = entry(&system.users, "actor", |entry| !entry["endedAt"].is_null()).await;
+
+    system.users.terminate().await;
+    system.users.restart().await;
+    let kinds: Vec<Value> =
+        page(&system.users).await.into_iter().map(|entry| entry["kind"].clone()).collect();
+    assert_eq!(kinds, [json!("actor")], "who stops in order leaves nothing");
+    let pid = system.users.pid();
+    system.users.kill9();
+    system.users.restart().await;
+
+    let after = page(&system.users).await;
+    assert_eq!(after.last(), Some(&before), "the oldest of {after:?}");
+    assert_eq!(after[0]["kind"], "process", "{after:?}");
+    assert!(after[0]["cause"].as_str().is_some_and(|cause| cause.contains(&pid.to_string())), "{after:?}");
+    let first = system.users.internal.get(&format!("/timeline?limit=1&before={}", after[0]["id"])).await;
+    assert_eq!(first.expect(200).json()["items"], json!([before]));
+    problem(&system.users.internal.get("/timeline?before=yesterday").await, 400, "invalid query");
+    system.finish().await;
+}
+
+async fn a_breaker_that_opens_is_an_entry_until_it_closes() {
+    let system = start_services(system()).await;
+    let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("breaker"));
+    shoppers.wait_placed(20).await;
+
+    system.users.kill9();
+    let lasting = entry(&system.orders, "breaker", |entry| entry["endedAt"].is_null()).await;
+    system.users.restart().await;
+    let over = entry(&system.orders, "breaker", |entry| !entry["endedAt"].is_null()).await;
+    let ledger = shoppers.go_home().await;
+
+    assert_eq!((&lasting["id"], &lasting["subject"]), (&over["id"], &json!("users")));
+    ledger.audit(&system).await;
+    system.finish().await;
+}
+
+/// The newest entry of a kind, once it is as it should be.
+async fn entry(child: &Child, kind: &str, is_as_it_should_be: impl Fn(&Value) -> bool) -> Value {
+    eventually(SOON, &format!("{} tells of a {kind}", child.service()), async || {
+        let entries = page(child).await;
+        let found = entries.iter().find(|entry| entry["kind"] == kind && is_as_it_should_be(entry));
+        found.cloned().ok_or_else(|| format!("{entries:?}"))
+    })
+    .await
+}
+
+/// All entries, newest first.
+async fn page(child: &Child) -> Vec<Value> {
+    let page = child.internal.get("/timeline").await.expect(200).json();
+    page["items"].as_array().expect("a list").clone()
+}
+
+warren::stories! {
+    on both brokers:
+        an_outage_says_how_long_it_lasted_how_many_events_waited_and_when_they_had_left;
+    on any broker:
+        a_restarted_service_still_knows_what_happened_and_how_its_last_process_ended,
+        a_breaker_that_opens_is_an_entry_until_it_closes;
+}
