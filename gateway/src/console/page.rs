@@ -103,8 +103,9 @@ mod tests {
     fn every_file_of_the_folder_is_in_the_table() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/page");
         let files = std::fs::read_dir(folder).expect("the folder of the page");
-        let mut missing: Vec<_> =
-            files.map(|file| file.expect("a file").file_name().into_string().expect("a plain name")).collect();
+        let mut missing: Vec<_> = files
+            .map(|file| file.expect("a file").file_name().into_string().expect("a plain name"))
+            .collect();
         missing.retain(|name| !FILES.iter().any(|(known, _)| known == name));
 
         assert_eq!(missing, Vec::<String>::new());

@@ -22,9 +22,7 @@ export function follow(reactions) {
   react = reactions
   told = reactions.life
   document.addEventListener('visibilitychange', () => {
-    if (stopped) return
-    if (document.hidden) pause()
-    else connect()
+    if (!stopped) connect()
   })
   stopped = false
   connect()
@@ -54,6 +52,7 @@ function pause() {
   told({ life: 'paused' })
 }
 
+/** Reads while somebody looks; nobody who looks elsewhere is worked for. */
 async function connect() {
   close()
   if (document.hidden) return pause()
