@@ -24,8 +24,8 @@ test('nothing is carried out that strangers wrote, and nothing breaks of it', as
     const page = await openPage(browser, mock.origin, { size, hash: '#timeline' })
     await page.locator('.entry').first().waitFor()
     await eventually('the timeline is there', async () => (await page.locator('.entry').count()) >= 200)
-    await page.locator('#timeline-more').click()
-    await eventually('all of it', async () => (await page.locator('.entry').count()) === 1000)
+    await page.locator('#timeline-more').press('Enter')
+    await eventually('all of it', async () => (await page.locator('.entry').count()) === 1000, 20_000)
     await nothingScrollsSideways(page, `hostile timeline, ${name}`)
 
     await showTab(page, 'dead-letters')

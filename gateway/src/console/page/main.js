@@ -21,7 +21,8 @@ let last = null
 function state(snapshot) {
   heard(snapshot.at)
   last = snapshot
-  if (!started) start()
+  const isFirst = !started
+  if (isFirst) start()
   setHidden(byId('console'), false)
   setHidden(byId('level-button'), false)
   showPicture(snapshot)
@@ -30,6 +31,7 @@ function state(snapshot) {
   timelineHears(snapshot)
   deadLettersHear(snapshot)
   experimentsHear(snapshot)
+  if (isFirst) startTabs()
 }
 
 /** With the first snapshot, so that nobody asks before it is known that asking is allowed. */
@@ -39,8 +41,6 @@ function start() {
   startFollow()
   startDeadLetters()
   startLevel()
-  experimentsHear(last)
-  startTabs()
 }
 
 const LIFE = {

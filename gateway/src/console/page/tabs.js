@@ -7,6 +7,7 @@ import { byId, make, setAttribute, setHidden } from './dom.js'
 const wide = matchMedia('(min-width: 1100px)')
 const openings = new Map()
 let current = null
+let opened = ''
 
 const tabs = () => [...document.querySelectorAll('[role=tab]')]
 const nameOf = (tab) => tab.id.slice('tab-'.length)
@@ -96,7 +97,9 @@ function arrange() {
   }
   const picture = byId('panel-now')
   setAttribute(picture, 'role', wide.matches ? 'region' : 'tabpanel')
-  const changed = current !== name
   current = name
-  openings.get(name)?.(argument, changed)
+  const address = `${name}=${argument}`
+  if (address === opened || !openings.has(name)) return
+  opened = address
+  openings.get(name)(argument)
 }

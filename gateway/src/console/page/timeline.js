@@ -45,9 +45,9 @@ export function timelineHears(snapshot) {
   }
   const incidents = JSON.stringify(snapshot.incidents ?? {})
   const isDue = incidents !== seen || (hasOpen && Date.now() - loadedAt >= OPEN_MS)
-  if (!isDue || !isShown('timeline')) return
   seen = incidents
-  load()
+  // Whoever opens it asks anyway.
+  if (isDue && isShown('timeline')) load()
 }
 
 async function load() {
