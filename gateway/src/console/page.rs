@@ -6,7 +6,34 @@ use std::{
 };
 
 /// Every file of the page by its name below `/console/`; the first is also what `/` answers.
-const FILES: &[(&str, &[u8])] = &[("index.html", include_bytes!("page/index.html"))];
+const FILES: &[(&str, &[u8])] = &[
+    ("index.html", include_bytes!("page/index.html")),
+    ("console.css", include_bytes!("page/console.css")),
+    ("icon.svg", include_bytes!("page/icon.svg")),
+    ("actors.js", include_bytes!("page/actors.js")),
+    ("announce.js", include_bytes!("page/announce.js")),
+    ("api.js", include_bytes!("page/api.js")),
+    ("clock.js", include_bytes!("page/clock.js")),
+    ("confirm.js", include_bytes!("page/confirm.js")),
+    ("dead_letters.js", include_bytes!("page/dead_letters.js")),
+    ("dom.js", include_bytes!("page/dom.js")),
+    ("experiments.js", include_bytes!("page/experiments.js")),
+    ("follow.js", include_bytes!("page/follow.js")),
+    ("level.js", include_bytes!("page/level.js")),
+    ("links.js", include_bytes!("page/links.js")),
+    ("main.js", include_bytes!("page/main.js")),
+    ("picture.js", include_bytes!("page/picture.js")),
+    ("processes.js", include_bytes!("page/processes.js")),
+    ("receipts.js", include_bytes!("page/receipts.js")),
+    ("session.js", include_bytes!("page/session.js")),
+    ("states.js", include_bytes!("page/states.js")),
+    ("stream.js", include_bytes!("page/stream.js")),
+    ("tabs.js", include_bytes!("page/tabs.js")),
+    ("theme.js", include_bytes!("page/theme.js")),
+    ("timeline.js", include_bytes!("page/timeline.js")),
+    ("verdict.js", include_bytes!("page/verdict.js")),
+    ("words.js", include_bytes!("page/words.js")),
+];
 
 /// A file of the page.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +97,18 @@ mod tests {
         for nowhere in ["", "/console/", "/console/state", "/console/../index.html", "/index.html"] {
             assert!(at(nowhere).is_none(), "{nowhere}");
         }
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_in_the_table() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/console/page");
+        let files = std::fs::read_dir(folder).expect("the folder of the page");
+        let mut missing: Vec<_> = files
+            .map(|file| file.expect("a file").file_name().into_string().expect("a plain name"))
+            .collect();
+        missing.retain(|name| !FILES.iter().any(|(known, _)| known == name));
+
+        assert_eq!(missing, Vec::<String>::new());
     }
 
     #[test]

@@ -1,0 +1,61 @@
+// One line at the top: what is wrong right now, or that nothing is.
+
+import { byId } from './dom.js'
+import { showState } from './states.js'
+import { count } from './words.js'
+
+export function showVerdict(snapshot) {
+  const troubles = troublesOf(snapshot)
+  const bad = troubles.some(({ bad }) => bad)
+  const words = troubles.length ? capital(troubles.map(({ said }) => said).join('; ')) : 'Everything works'
+  showState(byId('verdict'), troubles.length ? (bad ? 'down' : 'degraded') : 'ready', words)
+  setTitle(troubles.length)
+}
+
+function setTitle(troubles) {
+  const title = troubles ? `(${troubles}) Warren` : 'Warren'
+  if (document.title !== title) document.title = title
+}
+
+export function troublesOf({ broker, services, links, gateway }) {
+  const troubles = []
+  const say = (said, bad = true) => troubles.push({ said, bad })
+
+  const waits = waitingIn(services)
+  const waiting = waits ? `, ${count(waits, 'event')} ${waits === 1 ? 'waits' : 'wait'}` : ', events will wait'
+  if (broker.state === 'away') say(`the broker is away${waiting}`)
+  if (broker.state === 'blocked') say(`the broker takes no events${waiting}`, false)
+  const silent = services.filter(
+    ({ processes }) => processes.length && processes.every(({ state }) => state === 'silent'),
+  )
+  for (const { name } of silent) say(`the ${name} service does not answer`)
+
+  const gone = new Set([...silent.map(({ name }) => name), ...(broker.state === 'away' ? ['broker'] : [])])
+  for (const { from, to, state } of links) {
+    // What follows from something that is gone is not said again.
+    if (state === 'down' && !gone.has(from) && !gone.has(to)) say(`${from} does not reach ${to}`)
+  }
+  const processes = [gateway, ...services.flatMap((service) => service.processes)].filter(Boolean)
+  for (const { service, state, actors, reason } of processes) {
+    if (state === 'silent') continue
+    const down = (actors ?? []).filter(
+      ({ name, status }) => status !== 'running' && !(name === 'broker' && broker.state !== 'connected'),
+    )
+    if (down.length) say(`${service} restarts ${down.map(({ name }) => name).join(', ')}`)
+    else if (state === 'unready') say(`${service} is not ready${reason ? `: ${reason}` : ''}`)
+    else if (state === 'degraded' && !troubles.length)
+      say(`${service} is degraded${reason ? `: ${reason}` : ''}`, false)
+  }
+  return troubles
+}
+
+/** The events in the outboxes of all processes. */
+export function waitingIn(services) {
+  const actors = services.flatMap(({ processes }) => processes).flatMap(({ actors }) => actors ?? [])
+  return actors.reduce(
+    (sum, { name, observed }) => sum + (name === 'repository' ? (observed?.outboxPending ?? 0) : 0),
+    0,
+  )
+}
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)
