@@ -33,7 +33,7 @@ fn is_whole(trace: &Trace) -> bool {
     trace.has("gateway", "POST /api/orders/*")
         && trace.has("orders", "POST /orders")
         && trace.missing_parents().is_empty()
-        && trace.0.iter().any(|span| effect(span))
+        && trace.0.iter().any(effect)
         && trace.has("users", "GET /users/{id}")
 }
 
