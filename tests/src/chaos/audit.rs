@@ -83,7 +83,7 @@ pub(super) async fn run(
     until_all_is_seen(ledger, seen, site, &mut findings).await;
     seen.compare(ledger, &mut findings);
     let patience = if has_time { LEDGERS } else { LEDGERS / 6 };
-    let ways = Ways::ask(ledger, site, moments, patience).await;
+    let ways = Ways::ask(ledger, seen, site, moments, patience).await;
     ways.compare(&mut findings);
     dead_letters(site, &mut findings).await;
     let told = [("undecided", &ledger.undecided), ("contradiction", &ledger.contradictions)];

@@ -64,6 +64,12 @@ impl Seen {
         self.told.borrow().values().flat_map(BTreeMap::values).map(BTreeSet::len).sum()
     }
 
+    /// The ids of the events of a type that told of something.
+    pub fn events(&self, routing_key: &str, about: &str) -> Vec<String> {
+        let told = self.told.borrow();
+        told.get(routing_key).and_then(|told| told.get(about)).into_iter().flatten().cloned().collect()
+    }
+
     /// Compares with what clients were told: each accepted wish has one event, and no other has any.
     pub fn compare(&self, ledger: &Ledger, findings: &mut Findings) {
         findings.wrong.add(self.nameless.get(), || "an event has no id".to_owned());

@@ -13,6 +13,8 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use super::fault::KEEPERS;
+use super::seen::Seen;
 use super::site::Site;
 use crate::http::Http;
 use crate::load::Ledger;
@@ -21,7 +23,7 @@ use crate::load::audit::{Finding, Findings};
 /// Of so many orders one asks, the newest: a ledger remembers 100,000 events at least, and an order has at most two.
 const ORDERS: usize = 20_000;
 
-/// So many events are asked for in one question, and told in one answer.
+/// The events of so many orders are asked for in one question, and told in one answer.
 const PAGE: usize = 200;
 
 /// A service looks for one thing after the other, so that each has one to look for.
@@ -87,14 +89,21 @@ struct Answer {
 impl Ways {
     /// Asks both services for the accepted orders, after so many kills and full disks; content with what is read when
     /// `patience` is over.
-    pub(super) async fn ask(ledger: &Ledger, site: &Site, moments: u64, patience: Duration) -> Self {
+    pub(super) async fn ask(
+        ledger: &Ledger,
+        seen: &Seen,
+        site: &Site,
+        moments: u64,
+        patience: Duration,
+    ) -> Self {
         // Connections of their own, which end with this.
-        let users = Http::new(site.system.users.internal.base());
-        let orders = Http::new(site.system.orders.internal.base());
+        let services = KEEPERS.map(|service| Http::new(site.system.child(service).internal.base()));
         // Their ids grow with time.
         let newest = ledger.placed.keys().rev().take(ORDERS).map(String::as_str).collect::<Vec<_>>();
-        let pages = pages(&newest, &ledger.cancelled).into_iter();
-        let asked = pages.map(async |page| (page.orders, events(&orders, &users, &page).await));
+        let asked = newest.chunks(PAGE).map(async |orders| {
+            let ids: Vec<_> = orders.iter().flat_map(|order| seen.events(CREATED, order)).collect();
+            (orders, events(&services, &ids).await)
+        });
         let mut answers = stream::iter(asked).buffer_unordered(AT_A_TIME);
 
         let mut ways = Self { explained: moments * A_MOMENT, ..Self::default() };
@@ -164,47 +173,22 @@ impl fmt::Display for Ways {
     }
 }
 
-/// Some orders, and how many events they have.
-#[derive(Debug, PartialEq, Eq)]
-struct Page<'a> {
-    orders: &'a [&'a str],
-    events: usize,
-}
-
-/// As many orders at a time as an answer has room for their events.
-fn pages<'a>(orders: &'a [&'a str], cancelled: &BTreeSet<String>) -> Vec<Page<'a>> {
-    let events_of = |order: &str| 1 + usize::from(cancelled.contains(order));
-    let mut pages = Vec::new();
-    let (mut begin, mut events) = (0, 0);
-    for (index, order) in orders.iter().enumerate() {
-        if events + events_of(order) > PAGE {
-            pages.push(Page { orders: &orders[begin..index], events });
-            (begin, events) = (index, 0);
-        }
-        events += events_of(order);
-    }
-    if events > 0 {
-        pages.push(Page { orders: &orders[begin..], events });
-    }
-    pages
-}
-
-/// What both services know of the events of some orders. The one that consumes an event knows it by its id alone.
-async fn events(orders: &Http, users: &Http, page: &Page<'_>) -> Result<Vec<Event>, String> {
-    let mut events = found(orders, page.orders, page.events).await?;
-    let created = events.iter().filter(|event| event.kind.as_deref() == Some(CREATED));
-    let ids: Vec<_> = created.map(|event| event.id.as_str()).collect();
-    if !ids.is_empty() {
-        let consumed = found(users, &ids, ids.len()).await?;
-        events.extend(consumed);
+/// What both services know of these events.
+async fn events(services: &[Http; 2], ids: &[String]) -> Result<Vec<Event>, String> {
+    let mut events = Vec::new();
+    for service in services {
+        events.extend(found(service, ids).await?);
     }
     Ok(events)
 }
 
-/// Asks a ledger, which stops to look when it has found so many events.
-async fn found(service: &Http, about: &[&str], limit: usize) -> Result<Vec<Event>, String> {
+/// Asks a ledger, which finds events by their ids in one pass. Of an event that it consumes it knows nothing else.
+async fn found(service: &Http, ids: &[String]) -> Result<Vec<Event>, String> {
     let failed = |why: String| format!("{}/ledger: {why}", service.base());
-    let path = format!("/ledger?about={}&limit={limit}", about.join("&about="));
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let path = format!("/ledger?event={}&limit={}", ids.join("&event="), ids.len());
     let answer =
         service.get(&path).deadline(ANSWER).send().await.map_err(|error| failed(error.to_string()))?;
     if !answer.status.is_success() {
@@ -335,19 +319,6 @@ mod tests {
         let mut findings = Findings::default();
         ways.compare(&mut findings);
         assert_eq!(findings.doubled.count, 1, "{findings:?}");
-    }
-
-    #[test]
-    fn a_page_has_as_many_orders_as_an_answer_has_room_for_their_events() {
-        let names: Vec<String> = (0..300).map(|number| format!("o{number:03}")).collect();
-        let orders: Vec<&str> = names.iter().map(String::as_str).collect();
-        let cancelled = names[..150].iter().cloned().collect();
-
-        let pages = pages(&orders, &cancelled);
-
-        let sizes: Vec<_> = pages.iter().map(|page| (page.orders.len(), page.events)).collect();
-        assert_eq!(sizes, [(100, 200), (150, 200), (50, 50)]);
-        assert_eq!(pages.iter().flat_map(|page| page.orders).copied().collect::<Vec<_>>(), orders);
     }
 
     #[test]
