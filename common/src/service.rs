@@ -169,6 +169,7 @@ impl Foundation {
         };
         let timeline = Timeline::open(name, folder);
         let ledger = Ledger::open(name, folder, config.ledger);
+        ledger.register(&mut registry);
         let supervisor = Supervisor::new(name, timeline, &mut registry);
         // The store waits for the disk; the broker's heartbeats and the workers must not wait with it.
         let (store_thread, broker_thread) = (Arbiter::new(), Arbiter::new());

@@ -3,7 +3,7 @@
 //! *Owns*: the folder's segments, and a thread that writes them.
 //! *Receives*: entries, which cost whoever records them no more than a channel's `send`.
 //! *Sends*: nothing.
-//! *When it fails*: entries are dropped and counted, which is logged once until it works again; nothing else suffers.
+//! *When it fails*: entries are dropped and counted, which is logged once until all is written again; nothing else suffers.
 //!
 //! Lines are appended to the newest segment; a full one is followed by another, and the oldest goes. Nothing waits for
 //! the disk: what was written survives the end of the process, however it ends, and not that of the machine's power.
@@ -19,7 +19,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     time::{Duration, Instant},
@@ -49,9 +49,12 @@ pub struct Journal<T> {
 }
 
 struct Shared {
+    name: &'static str,
     place: Place,
     waiting: AtomicU64,
     dropped: AtomicU64,
+    /// Whether the last entries found no room.
+    overrun: AtomicBool,
 }
 
 impl<T: Serialize + Send + 'static> Journal<T> {
@@ -60,12 +63,21 @@ impl<T: Serialize + Send + 'static> Journal<T> {
     /// A folder that cannot be used is logged, and the journal is kept in memory instead.
     pub fn open(name: &'static str, folder: Option<&Path>, bounds: Bounds) -> Self {
         let (segments, place) = Segments::open(name, folder, bounds);
-        let shared = Arc::new(Shared { place, waiting: AtomicU64::new(0), dropped: AtomicU64::new(0) });
+        let shared = Arc::new(Shared {
+            name,
+            place,
+            waiting: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            overrun: AtomicBool::new(false),
+        });
         let (entries, incoming) = mpsc::channel();
         let counted = shared.clone();
         let written = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
-            writer::write_until_closed(name, &incoming, segments, |count| {
+            writer::write_until_closed(name, &incoming, segments, |count, written| {
                 counted.waiting.fetch_sub(count, Ordering::Relaxed);
+                if !written {
+                    counted.dropped.fetch_add(count, Ordering::Relaxed);
+                }
             });
         });
         if let Err(error) = written {
@@ -77,10 +89,21 @@ impl<T: Serialize + Send + 'static> Journal<T> {
     /// Hands `entries` over to be written, in their order. Never waits: where too many wait already, they are dropped.
     pub fn record(&self, entries: Vec<T>) {
         let count = entries.len() as u64;
-        let room = self.shared.waiting.fetch_add(count, Ordering::Relaxed) + count <= WAITING;
-        if !room || self.entries.send(entries).is_err() {
-            self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
-            self.shared.dropped.fetch_add(count, Ordering::Relaxed);
+        let shared = &self.shared;
+        let room = shared.waiting.fetch_add(count, Ordering::Relaxed) + count <= WAITING;
+        if room && self.entries.send(entries).is_ok() {
+            if shared.overrun.load(Ordering::Relaxed) {
+                shared.overrun.store(false, Ordering::Relaxed);
+            }
+            return;
+        }
+        shared.waiting.fetch_sub(count, Ordering::Relaxed);
+        shared.dropped.fetch_add(count, Ordering::Relaxed);
+        if !shared.overrun.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "event=journal_overrun journal={} meaning=\"what happens is not remembered\"",
+                shared.name
+            );
         }
     }
 
@@ -92,7 +115,7 @@ impl<T: Serialize + Send + 'static> Journal<T> {
         }
     }
 
-    /// How many entries were dropped, because the disk did not keep up.
+    /// How many entries were dropped, because the disk failed or did not keep up.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }

@@ -7,13 +7,13 @@ use super::segments::Segments;
 /// How long the thread lets entries gather. Whoever records one meanwhile need not wake it.
 const GATHER: Duration = Duration::from_millis(1);
 
-/// Writes what comes until nobody can record any more; `taken` is told of all that
-/// no longer waits, written or not.
+/// Writes what comes until nobody can record any more; `taken` is told of how
+/// many entries no longer wait, and whether they were written.
 pub(super) fn write_until_closed<T: Serialize>(
     name: &str,
     incoming: &mpsc::Receiver<Vec<T>>,
     mut segments: Segments,
-    taken: impl Fn(u64),
+    taken: impl Fn(u64, bool),
 ) {
     let (mut lines, mut works) = (Vec::new(), true);
     while let Ok(first) = incoming.recv() {
@@ -36,8 +36,8 @@ pub(super) fn write_until_closed<T: Serialize>(
             ),
             _ => {}
         }
-        taken(count);
         works = written.is_ok();
+        taken(count, works);
         lines.clear();
         // A burst must not keep its memory.
         lines.shrink_to(64 * 1024);

@@ -23,6 +23,7 @@ use crate::{
     config::Environment,
     event::{Envelope, EventId},
     journal::{Bounds, Journal},
+    telemetry::metrics::{AtScrape, Registry},
 };
 use entry::Entry;
 
@@ -42,7 +43,12 @@ pub struct LedgerConfig {
 impl LedgerConfig {
     /// Reads `LEDGER_BYTES`.
     pub fn from_env(env: &mut Environment) -> Self {
-        Self { bytes: env.parse("LEDGER_BYTES", 128 << 20, "a number of bytes") }
+        const LEAST: u64 = 1 << 20;
+        let bytes = env.parse("LEDGER_BYTES", 128 << 20, "a number of bytes");
+        if bytes < LEAST {
+            env.mistake(format!("LEDGER_BYTES must be at least {LEAST}, not {bytes}"));
+        }
+        Self { bytes }
     }
 }
 
@@ -158,9 +164,15 @@ impl Ledger {
         tokio::task::spawn_blocking(search).await.map_err(io::Error::other)?
     }
 
-    /// How many steps were not written down, because the disk did not keep up.
-    pub fn dropped(&self) -> u64 {
-        self.0.journal.dropped()
+    /// Registers `<service>_ledger_dropped_total`: steps that were not written down.
+    pub fn register(&self, registry: &mut Registry) {
+        let journal = self.0.journal.clone();
+        let dropped = AtScrape::counter(move || journal.dropped() as f64);
+        registry.register(
+            format!("{}_ledger_dropped", self.0.service),
+            "Steps of events that the ledger could not write down",
+            dropped,
+        );
     }
 
     /// Waits until all that was noted is written, or `within` is over; for the end of a process.

@@ -120,7 +120,13 @@ fn told(service: &str, mut entries: Vec<Entry>) -> Option<LedgerEvent> {
         }
         let step = step(service, entry);
         if committed && let Some(accepted_at) = beginning.as_ref().and_then(|it| it.accepted_at) {
-            let accepted = Step { step: StepKind::Accepted, at: accepted_at, actor: None, ..step.clone() };
+            let accepted = Step {
+                step: StepKind::Accepted,
+                at: accepted_at,
+                actor: None,
+                generation: None,
+                ..step.clone()
+            };
             steps.insert(0, accepted);
         }
         steps.push(step);

@@ -69,7 +69,8 @@ impl Timeline {
         let started = Timestamp::now();
         let (mut incidents, running) = recall(&journal);
         for incident in incidents.values_mut().filter(|incident| incident.ended_at.is_none()) {
-            // It ended with the process; whatever goes on is an incident of this one.
+            // Whatever goes on is an incident of this process.
+            incident.cause.push_str("; the process ended first");
             incident.end(started);
             journal.record(vec![Line::Incident(incident.clone())]);
         }

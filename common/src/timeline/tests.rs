@@ -85,4 +85,5 @@ fn a_process_that_did_not_stop_is_told_by_the_next_one_and_what_lasted_ended_wit
     let page = second.page(9, None);
     assert_eq!(page.iter().map(|incident| incident.kind).collect::<Vec<_>>(), [Process, Link]);
     assert!(page.iter().all(|incident| incident.ended_at.is_some()));
+    assert_eq!(page[1].cause, "reset; the process ended first");
 }
