@@ -157,13 +157,15 @@ enum Handled {
 }
 
 impl Handled {
-    fn step(&self) -> (StepKind, Option<String>) {
+    /// What the ledger is told. A delivery that is held is asked about once a second, which is no step of its way.
+    fn step(&self) -> Option<(StepKind, Option<String>)> {
         match self {
-            Self::Judged(Verdict::Applied) => (StepKind::Applied, None),
-            Self::Judged(Verdict::SeenBefore) => (StepKind::SeenBefore, None),
-            Self::Judged(Verdict::NotYet(reason)) => (StepKind::NotYet, Some(reason.clone())),
-            Self::Unavailable(error) => (StepKind::NotYet, Some(error.to_string())),
-            Self::Refused(reason) => (StepKind::Rejected, Some(reason.clone())),
+            Self::Judged(Verdict::Applied) => Some((StepKind::Applied, None)),
+            Self::Judged(Verdict::SeenBefore) => Some((StepKind::SeenBefore, None)),
+            Self::Judged(Verdict::NotYet(reason)) => Some((StepKind::NotYet, Some(reason.clone()))),
+            Self::Unavailable(error) if error.is_transient() => None,
+            Self::Unavailable(error) => Some((StepKind::NotYet, Some(error.to_string()))),
+            Self::Refused(reason) => Some((StepKind::Rejected, Some(reason.clone()))),
         }
     }
 }
@@ -179,8 +181,9 @@ impl<H: EventHandler> Handler<Consume> for EventConsumer<H> {
             let origin = delivery.origin.clone();
             let handled = origin.scope(handle(handler, repository, &delivery)).await;
             counts.count(&handled);
-            let (step, reason) = handled.step();
-            ledger.handled(&delivery, step, reason, generation);
+            if let Some((step, reason)) = handled.step() {
+                ledger.handled(&delivery, step, reason, generation);
+            }
             match handled {
                 Handled::Judged(Verdict::Applied | Verdict::SeenBefore) => Disposition::Done,
                 Handled::Judged(Verdict::NotYet(reason)) => Disposition::Retry(reason),

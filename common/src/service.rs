@@ -168,7 +168,7 @@ impl Foundation {
             StoreKind::Memory => None,
         };
         let timeline = Timeline::open(name, folder);
-        let ledger = Ledger::open(name, folder, config.ledger);
+        let ledger = Ledger::open(name, folder, config.ledger, config.store.reserve_bytes);
         ledger.register(&mut registry);
         let supervisor = Supervisor::new(name, timeline, &mut registry);
         // The store waits for the disk; the broker's heartbeats and the workers must not wait with it.

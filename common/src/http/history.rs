@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
-use super::Problem;
+use super::{Deadline, Problem};
 use crate::{
-    ledger::{Ledger, LedgerEvent, Wanted},
+    ledger::{Ledger, LedgerError, LedgerEvent, Wanted},
     timeline::{Incident, Timeline},
 };
 
@@ -15,6 +18,9 @@ const EVENTS: usize = 200;
 
 /// Most ids of events in one question.
 const EVENT_IDS: usize = 300;
+
+/// How long a search may take where nobody says how long it is waited for.
+const LONGEST_SEARCH: Duration = Duration::from_secs(10);
 
 /// Most other ids: each is looked for in all of the ledger.
 const TERMS: usize = 20;
@@ -55,12 +61,12 @@ pub(super) fn ledger(routes: &mut web::ServiceConfig, ledger: &Ledger) {
     let ledger = ledger.clone();
     let find = move |request: HttpRequest| {
         let ledger = ledger.clone();
-        async move { find(&ledger, request.query_string()).await }
+        async move { find(&ledger, request.query_string(), Deadline::of(&request)).await }
     };
     routes.service(web::resource("/ledger").get(find));
 }
 
-async fn find(ledger: &Ledger, query: &str) -> Result<HttpResponse, Problem> {
+async fn find(ledger: &Ledger, query: &str, deadline: Deadline) -> Result<HttpResponse, Problem> {
     let wrong = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid query").detail(detail);
     let pairs = web::Query::<Vec<(String, String)>>::from_query(query)
         .map_err(|_| wrong("it is no list of key=value pairs"))?
@@ -91,7 +97,15 @@ async fn find(ledger: &Ledger, query: &str) -> Result<HttpResponse, Problem> {
         )));
     }
     wanted.limit = wanted.limit.min(EVENTS);
-    let found = ledger.find(wanted).await;
-    let events = found.map_err(|error| Problem::hidden(format!("the ledger cannot be read: {error}")))?;
-    Ok(HttpResponse::Ok().json(LedgerPage { events }))
+    // A search that nobody waits for any more is given up.
+    let found = timeout(deadline.within(LONGEST_SEARCH), ledger.find(wanted)).await;
+    match found.unwrap_or(Err(LedgerError::Busy)) {
+        Ok(events) => Ok(HttpResponse::Ok().json(LedgerPage { events })),
+        Err(LedgerError::Busy) => {
+            let busy = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ledger busy");
+            let detail = "others look for something in the ledger; ask again in a second";
+            Err(busy.detail(detail).retry_after(Duration::from_secs(1)))
+        }
+        Err(error @ LedgerError::Io(_)) => Err(Problem::hidden(error.to_string())),
+    }
 }

@@ -27,9 +27,15 @@ async fn show() -> HttpResponse {
     HttpResponse::Ok().json(LogLevel { level: log::level() })
 }
 
+/// Longest filter, in bytes.
+const LONGEST: usize = 1024;
+
 async fn change(level: &str, timeline: &Timeline) -> Result<HttpResponse, Problem> {
-    let before = log::set_level(level)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid level").detail(error.to_string()))?;
+    let invalid = |why: String| Problem::new(StatusCode::BAD_REQUEST, "invalid level").detail(why);
+    if level.len() > LONGEST {
+        return Err(invalid(format!("a filter has at most {LONGEST} bytes, and this one {}", level.len())));
+    }
+    let before = log::set_level(level).map_err(|error| invalid(error.to_string()))?;
     timeline.note(IncidentKind::Operator, "log level", &format!("{before} became {}", log::level()));
     Ok(show().await)
 }

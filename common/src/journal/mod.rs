@@ -8,10 +8,12 @@
 //! Lines are appended to the newest segment; a full one is followed by another, and the oldest goes. Nothing waits for
 //! the disk: what was written survives the end of the process, however it ends, and not that of the machine's power.
 
+mod cut;
 mod reader;
 mod segments;
 mod writer;
 
+pub use cut::cut;
 pub use reader::Lines;
 
 use std::{
@@ -39,6 +41,8 @@ pub struct Bounds {
     pub segment: u64,
     /// How many segments are kept, the newest included.
     pub segments: usize,
+    /// Free bytes of the disk below which nothing is written: others need them more.
+    pub reserve: u64,
 }
 
 /// The way to a journal; cheap to clone. Its thread ends with the last clone, once all is written.

@@ -4,9 +4,13 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use super::Bounds;
+
+/// How long a journal may be another's before it is given up.
+const LOCK_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Where the segments are.
 #[derive(Clone)]
@@ -26,14 +30,20 @@ pub(super) struct Segments {
     /// Its length in bytes.
     length: u64,
     file: Option<File>,
+    /// Held as long as the segments are written.
+    _locked: Option<File>,
 }
 
 impl Segments {
     /// Opens what is there, or begins in memory.
     pub(super) fn open(name: &str, folder: Option<&Path>, bounds: Bounds) -> (Self, Place) {
         let memory = || Place::Memory(Arc::default());
-        let place = folder.map_or_else(memory, |folder| match fs::create_dir_all(folder) {
-            Ok(()) => Place::Folder(folder.to_owned()),
+        let mut locked = None;
+        let place = folder.map_or_else(memory, |folder| match lock_folder(folder) {
+            Ok(lock) => {
+                locked = Some(lock);
+                Place::Folder(folder.to_owned())
+            }
             Err(error) => {
                 log::warn!(
                     "event=journal_in_memory journal={name} folder={:?} error={:?}",
@@ -47,7 +57,7 @@ impl Segments {
             Place::Folder(folder) => numbers(folder).unwrap_or_default().last().copied().unwrap_or(1),
             Place::Memory(_) => 1,
         };
-        (Self { place: place.clone(), bounds, newest, length: 0, file: None }, place)
+        (Self { place: place.clone(), bounds, newest, length: 0, file: None, _locked: locked }, place)
     }
 
     /// Appends whole lines.
@@ -71,6 +81,12 @@ impl Segments {
     }
 
     fn append_to_file(&mut self, folder: &Path, lines: &[u8]) -> io::Result<()> {
+        // About a microsecond; a disk that cannot be asked shows itself at the write.
+        if let Ok(disk) = rustix::fs::statvfs(folder)
+            && disk.f_bavail.saturating_mul(disk.f_frsize) < self.bounds.reserve
+        {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         if self.file.is_some() && self.length >= self.bounds.segment {
             self.newest += 1;
             self.file = None;
@@ -88,6 +104,21 @@ impl Segments {
             Err(_) => self.file = None,
         }
         written
+    }
+}
+
+/// Makes the folder and locks it, so that no two processes write into one journal. Waits a moment for one that is about to
+/// end.
+fn lock_folder(folder: &Path) -> io::Result<File> {
+    fs::create_dir_all(folder)?;
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("lock"))?;
+    let end = Instant::now() + LOCK_DEADLINE;
+    loop {
+        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(lock),
+            Err(error) if Instant::now() >= end => return Err(error.into()),
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 
 use super::*;
 
-const SMALL: Bounds = Bounds { segment: 100, segments: 3 };
+const SMALL: Bounds = Bounds { segment: 100, segments: 3, reserve: 0 };
 
 struct Folder(PathBuf);
 
@@ -77,6 +77,31 @@ fn the_oldest_segments_make_room() {
         assert_eq!(lines.last().map(String::as_str), Some("1939"));
         assert_eq!(lines.len(), 3 * 40, "three segments, each of one round");
     }
+}
+
+#[test]
+fn nothing_is_written_into_the_last_room_of_the_disk() {
+    let folder = Folder::new("reserve");
+    let journal = open(Some(&folder.0), Bounds { reserve: u64::MAX, ..SMALL });
+
+    journal.record(vec![1, 2]);
+    journal.flush(Duration::from_secs(10));
+
+    assert_eq!(read(&journal), [""; 0]);
+    assert_eq!(journal.dropped(), 2);
+}
+
+#[test]
+fn two_do_not_write_into_one_folder() {
+    let folder = Folder::new("two");
+    let first = open(Some(&folder.0), SMALL);
+    let second = open(Some(&folder.0), SMALL);
+
+    first.record(vec![1]);
+    second.record(vec![2]);
+
+    assert_eq!(until_written(&first, "1"), ["1"]);
+    assert_eq!(until_written(&second, "2"), ["2"], "in memory");
 }
 
 #[test]

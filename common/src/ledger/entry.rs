@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     broker::Delivery,
     event::{Envelope, EventId},
+    journal::cut,
 };
 
 /// What can happen to an event.
@@ -83,6 +84,9 @@ pub(super) struct Beginning {
     pub(super) accepted_at: Option<Timestamp>,
 }
 
+/// Longest reason, in bytes.
+const REASON: usize = 500;
+
 static PID: LazyLock<u32> = LazyLock::new(std::process::id);
 
 impl Entry {
@@ -120,6 +124,11 @@ impl Entry {
         };
         let entry = Self::of_event(StepKind::Committed, id, at);
         Self { actor: Some(Cow::Borrowed("repository")), origin: Some(Box::new(beginning)), ..entry }
+    }
+
+    /// Says why; a reason may hold what a stranger wrote.
+    pub(super) fn because(self, reason: Option<String>) -> Self {
+        Self { reason: reason.map(|reason| cut(&reason, REASON)), ..self }
     }
 
     pub(super) fn in_queue(self, delivery: &Delivery) -> Self {

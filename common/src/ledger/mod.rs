@@ -13,7 +13,15 @@ mod search;
 
 pub use entry::{LedgerEvent, Step, StepKind};
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    fmt, io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -33,6 +41,12 @@ const SEGMENTS: u64 = 32;
 /// How many searches run at the same time; each reads all of the disk's part.
 const SEARCHES: usize = 1;
 
+/// How many more may wait for their turn.
+const WAITING: usize = 16;
+
+/// How long before its end a process may have committed what it did not come to note.
+const FOUND: Duration = Duration::from_secs(10);
+
 /// How much a ledger keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgerConfig {
@@ -49,6 +63,58 @@ impl LedgerConfig {
             env.mistake(format!("LEDGER_BYTES must be at least {LEAST}, not {bytes}"));
         }
         Self { bytes }
+    }
+}
+
+/// Why a search found out nothing.
+#[derive(Debug)]
+pub enum LedgerError {
+    /// Too many searches wait; a little later there is room again.
+    Busy,
+    /// The journal cannot be read.
+    Io(io::Error),
+}
+
+impl fmt::Display for LedgerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("too many searches wait"),
+            Self::Io(error) => write!(f, "the ledger cannot be read: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for LedgerError {}
+
+/// A search that waits for its turn.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(waiting);
+        (waiting.fetch_add(1, Ordering::Relaxed) < WAITING).then_some(place)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whoever asked; when dropped, the search stops.
+struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    fn new() -> (Self, Arc<AtomicBool>) {
+        let stop = Arc::<AtomicBool>::default();
+        (Self(stop.clone()), stop)
+    }
+}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -72,19 +138,26 @@ pub struct Ledger(Arc<Shared>);
 struct Shared {
     service: &'static str,
     journal: Journal<Entry>,
-    searches: Semaphore,
+    /// When the last step of a former process was noted.
+    noted_until: Option<Timestamp>,
+    searches: Arc<Semaphore>,
+    waiting: AtomicUsize,
 }
 
 impl Ledger {
     /// Opens the ledger of `service` below `folder`; without a folder a little of it is kept in memory.
-    pub fn open(service: &'static str, folder: Option<&Path>, config: LedgerConfig) -> Self {
+    ///
+    /// Below `reserve` free bytes of the disk nothing is written: the store needs them more.
+    pub fn open(service: &'static str, folder: Option<&Path>, config: LedgerConfig, reserve: u64) -> Self {
         let bounds = match folder {
-            Some(_) => Bounds { segment: config.bytes / SEGMENTS, segments: SEGMENTS as usize },
-            None => Bounds { segment: 1 << 20, segments: 8 },
+            Some(_) => Bounds { segment: config.bytes / SEGMENTS, segments: SEGMENTS as usize, reserve },
+            None => Bounds { segment: 1 << 20, segments: 8, reserve: 0 },
         };
         let folder = folder.map(|folder| folder.join(format!("{service}.ledger")));
         let journal = Journal::open("ledger", folder.as_deref(), bounds);
-        Self(Arc::new(Shared { service, journal, searches: Semaphore::new(SEARCHES) }))
+        let noted_until = search::newest(&journal);
+        let searches = Arc::new(Semaphore::new(SEARCHES));
+        Self(Arc::new(Shared { service, journal, noted_until, searches, waiting: AtomicUsize::new(0) }))
     }
 
     /// Notes that events are on disk, as of now, by this generation of the repository.
@@ -97,11 +170,15 @@ impl Ledger {
 
     /// Notes events that were found in the outbox: whoever committed them may not have come to note it.
     pub fn found(&self, envelopes: Vec<Envelope>) {
+        // What was committed long before the last step was noted, was noted as well.
+        let since = self.0.noted_until.and_then(|until| until.checked_sub(FOUND).ok());
+        let unnoted =
+            envelopes.into_iter().filter(|envelope| since.is_none_or(|since| envelope.time >= since));
         let entry = |envelope: Envelope| {
             let at = envelope.time;
             Entry::committed(envelope, at)
         };
-        self.record(envelopes.into_iter().map(entry).collect());
+        self.record(unnoted.map(entry).collect());
     }
 
     /// Notes that events were handed to the broker, over a link of this generation.
@@ -123,7 +200,7 @@ impl Ledger {
                 // Nothing of it has left.
                 PublishOutcome::NotSent(_) => return None,
             };
-            Some(Entry { reason, ..Entry::of_link(step, event, at, generation) })
+            Some(Entry::of_link(step, event, at, generation).because(reason))
         });
         self.record(entries.collect());
     }
@@ -137,7 +214,8 @@ impl Ledger {
     /// Notes what a consumer of this generation made of a delivery.
     pub fn handled(&self, delivery: &Delivery, step: StepKind, reason: Option<String>, generation: u64) {
         let entry = Entry::of_event(step, delivery.id.clone(), Timestamp::now());
-        self.record(vec![Entry { generation: Some(generation), reason, ..entry.in_queue(delivery) }]);
+        let entry = Entry { generation: Some(generation), ..entry.in_queue(delivery) };
+        self.record(vec![entry.because(reason)]);
     }
 
     /// Notes how the broker was answered about a delivery: acknowledged after its effect, or after it went to a retry
@@ -154,14 +232,26 @@ impl Ledger {
 
     /// Finds events, and the steps that this service took part in.
     ///
+    /// The search ends when the future is dropped.
+    ///
     /// # Errors
-    /// When the journal cannot be read.
-    pub async fn find(&self, wanted: Wanted) -> io::Result<Vec<LedgerEvent>> {
-        // Never closed.
-        let _permit = self.0.searches.acquire().await.map_err(io::Error::other)?;
+    /// When the journal cannot be read, or too many ask at the same time.
+    pub async fn find(&self, wanted: Wanted) -> Result<Vec<LedgerEvent>, LedgerError> {
         let shared = self.0.clone();
-        let search = move || search::find(&shared.journal, shared.service, &wanted);
-        tokio::task::spawn_blocking(search).await.map_err(io::Error::other)?
+        let permit = {
+            let _waiting = Waiting::begin(&self.0.waiting).ok_or(LedgerError::Busy)?;
+            // Never closed.
+            self.0.searches.clone().acquire_owned().await.map_err(|_| LedgerError::Busy)?
+        };
+        let (given_up, stop) = GivenUp::new();
+        let search = move || {
+            // Until the disk is left alone, whoever waits for the answer.
+            let _permit = permit;
+            search::find(&shared.journal, shared.service, &wanted, &stop)
+        };
+        let found = tokio::task::spawn_blocking(search).await;
+        drop(given_up);
+        found.map_err(|error| LedgerError::Io(io::Error::other(error)))?.map_err(LedgerError::Io)
     }
 
     /// Registers `<service>_ledger_dropped_total`: steps that were not written down.
@@ -176,7 +266,7 @@ impl Ledger {
     }
 
     /// Waits until all that was noted is written, or `within` is over; for the end of a process.
-    pub fn flush(&self, within: std::time::Duration) {
+    pub fn flush(&self, within: Duration) {
         self.0.journal.flush(within);
     }
 

@@ -1,6 +1,16 @@
-use std::{borrow::Cow, collections::HashMap, io};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use memchr::{memchr, memmem::Finder};
+use jiff::Timestamp;
+use memchr::{
+    memchr,
+    memmem::{self, Finder},
+    memrchr,
+};
 
 use super::{LedgerEvent, Step, StepKind, Wanted, entry::Entry};
 use crate::journal::Journal;
@@ -9,15 +19,16 @@ use crate::journal::Journal;
 const START: &[u8] = br#"{"event":""#;
 
 /// Most steps that one search tells: an event that is tried for ever has no end of them.
-const STEPS: usize = 5_000;
+const STEPS: usize = 2_000;
 
 /// Finds events in two passes: which events are meant, from the newest on, and then all their steps.
 pub(super) fn find(
     journal: &Journal<Entry>,
     service: &str,
     Wanted { events, about, limit }: &Wanted,
+    stop: &AtomicBool,
 ) -> io::Result<Vec<LedgerEvent>> {
-    let mut meant = meant(journal, about, *limit)?;
+    let mut meant = meant(journal, about, *limit, stop)?;
     for id in events.iter().filter_map(|id| serde_json::to_vec(id).ok()) {
         // As it stands on disk, without its quotes.
         let id: Box<[u8]> = id[1..id.len() - 1].into();
@@ -25,10 +36,15 @@ pub(super) fn find(
             meant.push(id);
         }
     }
+    if meant.is_empty() {
+        return Ok(Vec::new());
+    }
     let places: HashMap<&[u8], usize> = meant.iter().zip(0..).map(|(id, place)| (&**id, place)).collect();
     let mut entries: Vec<Vec<Entry>> = meant.iter().map(|_| Vec::new()).collect();
     let (mut segments, mut left) = (journal.lines(), STEPS);
-    while let Some(segment) = segments.next_segment()? {
+    while !stop.load(Ordering::Relaxed)
+        && let Some(segment) = segments.next_segment()?
+    {
         for line in lines(&segment) {
             let Some(&place) = id(line).and_then(|id| places.get(id)) else { continue };
             // What cannot be read was cut off by the end of a process.
@@ -43,7 +59,12 @@ pub(super) fn find(
 }
 
 /// The ids of the newest events that are about one of these, as they stand on disk, the newest first.
-fn meant(journal: &Journal<Entry>, about: &[String], limit: usize) -> io::Result<Vec<Box<[u8]>>> {
+fn meant(
+    journal: &Journal<Entry>,
+    about: &[String],
+    limit: usize,
+    stop: &AtomicBool,
+) -> io::Result<Vec<Box<[u8]>>> {
     if about.is_empty() {
         return Ok(Vec::new());
     }
@@ -51,12 +72,13 @@ fn meant(journal: &Journal<Entry>, about: &[String], limit: usize) -> io::Result
     let finders: Vec<Finder<'_>> = quoted.iter().map(Finder::new).collect();
     let (mut segments, mut ids) = (journal.lines(), Vec::<Box<[u8]>>::new());
     while ids.len() < limit
+        && !stop.load(Ordering::Relaxed)
         && let Some(segment) = segments.next_segment()?
     {
         let mut found: Vec<usize> = finders
             .iter()
             .flat_map(|finder| finder.find_iter(&segment))
-            .map(|at| start_of_line(&segment, at))
+            .filter_map(|at| may_be_meant(&segment, at))
             .collect();
         found.sort_unstable();
         found.dedup();
@@ -91,8 +113,21 @@ fn lines(segment: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn start_of_line(segment: &[u8], at: usize) -> usize {
-    memchr::memrchr(b'\n', &segment[..at]).map_or(0, |end| end + 1)
+/// Where the line begins that holds an id at `at`, if it is the event's own, or stands with what is known of its beginning:
+/// a word that is part of every line must not make every line be read.
+fn may_be_meant(segment: &[u8], at: usize) -> Option<usize> {
+    let start = memrchr(b'\n', &segment[..at]).map_or(0, |end| end + 1);
+    let is_own = at - start == START.len() - 1;
+    let is_of_beginning = || memmem::find(&segment[start..at], br#""origin":{"#).is_some();
+    (is_own || is_of_beginning()).then_some(start)
+}
+
+/// When the last step was noted.
+pub(super) fn newest(journal: &Journal<Entry>) -> Option<Timestamp> {
+    // What cannot be read is said when something is looked for.
+    let segment = journal.lines().next_segment().ok()??;
+    let last = segment.split(|byte| *byte == b'\n').rev().find_map(|line| serde_json::from_slice(line).ok());
+    last.map(|entry: Entry| entry.at)
 }
 
 /// The event's id as it stands in the line.

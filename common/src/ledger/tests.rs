@@ -70,7 +70,7 @@ async fn an_event_is_followed_from_its_request_to_its_effect_by_any_of_its_ids()
     use StepKind::{Accepted, Acked, Applied, Committed, Confirmed, Delivered, Published};
     let folder = Folder::new("way");
     for place in [Some(folder.0.as_path()), None] {
-        let ledger = Ledger::open("shop", place, CONFIG);
+        let ledger = Ledger::open("shop", place, CONFIG, 0);
         let event = envelope("e1", &["t1", "c1"]);
         let Origin { request_id, traceparent, .. } = event.origin.clone();
 
@@ -94,13 +94,15 @@ async fn an_event_is_followed_from_its_request_to_its_effect_by_any_of_its_ids()
         }
         let both: Vec<_> = find(&ledger, "c1").await.into_iter().map(|event| event.id.to_string()).collect();
         assert_eq!(both, ["e2", "e1"], "newest first");
-        assert_eq!(find(&ledger, "things").await, [], "a queue is no id");
+        for word in ["things", "step", "committed", "broker"] {
+            assert_eq!(find(&ledger, word).await, [], "{word} is no id");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_commit_that_is_found_again_in_the_outbox_is_told_once() {
-    let ledger = Ledger::open("shop", None, CONFIG);
+    let ledger = Ledger::open("shop", None, CONFIG, 0);
     let event = envelope("e1", &["t1"]);
 
     ledger.committed(vec![event.clone()], 1);
@@ -111,7 +113,7 @@ async fn a_commit_that_is_found_again_in_the_outbox_is_told_once() {
 
 #[tokio::test]
 async fn ids_that_would_break_a_line_are_found_all_the_same() {
-    let ledger = Ledger::open("shop", None, CONFIG);
+    let ledger = Ledger::open("shop", None, CONFIG, 0);
     let hostile = "a\"b\\c\nd{\"event\":\"e2\"}\u{1F408}";
 
     ledger.committed(vec![envelope(hostile, &["t1"]), envelope("e2", &["\\"])], 1);
@@ -134,7 +136,7 @@ async fn the_last_hundred_thousand_events_are_there_within_the_bound() {
     // An eighth of the events in an eighth of the room.
     let folder = Folder::new("bound");
     let bytes = 128 << 17;
-    let ledger = Ledger::open("shop", Some(&folder.0), LedgerConfig { bytes });
+    let ledger = Ledger::open("shop", Some(&folder.0), LedgerConfig { bytes }, 0);
     let id = |number: u32| format!("01234567-89ab-7cde-8f01-{number:012}");
 
     for first in (0..18_700).step_by(100) {

@@ -22,14 +22,18 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{Bounds, Journal};
+use crate::journal::{Bounds, Journal, cut};
 use last_end::LastEnd;
 
 /// How many incidents are remembered.
 const REMEMBERED: usize = 1000;
 
 /// Room for several times as many on disk, each written a few times.
-const BOUNDS: Bounds = Bounds { segment: 1024 * 1024, segments: 3 };
+const BOUNDS: Bounds = Bounds { segment: 1024 * 1024, segments: 3, reserve: 0 };
+
+/// Longest subject and cause, in bytes: what an operator or a service wrote may be much longer.
+const SUBJECT: usize = 200;
+const CAUSE: usize = 500;
 
 /// How long the last lines may take at the end of the process.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -101,8 +105,8 @@ impl Timeline {
             id,
             service: self.0.service.to_owned(),
             kind,
-            subject: subject.to_owned(),
-            cause: cause.to_owned(),
+            subject: cut(subject, SUBJECT),
+            cause: cut(cause, CAUSE),
             at: Timestamp::now(),
             ended_at: None,
             duration_ms: None,

@@ -65,6 +65,7 @@ fn a_process_that_stopped_in_order_leaves_only_what_it_lived_through() {
     let first = folder.open();
     first.end(first.begin(Actor, "repository", "panicked"));
     first.stopped();
+    drop(first);
 
     let second = folder.open();
 
@@ -79,6 +80,7 @@ fn a_process_that_did_not_stop_is_told_by_the_next_one_and_what_lasted_ended_wit
     let first = folder.open();
     first.begin(Link, "broker", "reset");
     first.0.journal.flush(Duration::from_secs(10));
+    drop(first);
 
     let second = folder.open();
 

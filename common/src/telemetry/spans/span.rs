@@ -4,7 +4,13 @@ use std::{
 };
 
 use super::{are_recorded_at, keep};
-use crate::telemetry::trace::{SpanId, TraceContext};
+use crate::{
+    journal::cut,
+    telemetry::trace::{SpanId, TraceContext},
+};
+
+/// Longest text, in bytes: a path may be as long as a head.
+const TEXT: usize = 1024;
 
 /// Which side of what a span is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,14 +105,18 @@ impl SpanRecord {
 
     /// Adds an attribute, by the name that OpenTelemetry's conventions have for it.
     pub fn set(&mut self, name: &'static str, value: impl Into<SpanValue>) -> &mut Self {
-        self.attributes.push((name, value.into()));
+        let value = match value.into() {
+            SpanValue::Text(text) if text.len() > TEXT => SpanValue::Text(cut(&text, TEXT).into()),
+            value => value,
+        };
+        self.attributes.push((name, value));
         self
     }
 
     /// Says that the work failed: `kind` is one of few words, `reason` is for people.
     pub fn fail(&mut self, kind: impl Into<SpanValue>, reason: impl Into<String>) -> &mut Self {
         self.set("error.type", kind);
-        self.error = Some(reason.into());
+        self.error = Some(cut(&reason.into(), TEXT));
         self
     }
 }
