@@ -172,11 +172,11 @@ async fn without_demo_faults_there_are_no_experiments() {
 
 warren::stories! {
     on both brokers:
-        a_broken_link_makes_events_wait_and_loses_none,
+        a_broken_link_makes_events_wait_and_loses_none;
+    on the embedded broker:
         a_crashed_actor_and_a_stalled_service_lose_nothing,
         a_killed_process_loses_nothing_where_somebody_starts_it_again,
-        many_orders_at_once_are_all_there;
-    on the embedded broker:
+        many_orders_at_once_are_all_there,
         what_cannot_be_made_is_offered_with_a_reason_and_refused,
         without_demo_faults_there_are_no_experiments;
 }

@@ -318,9 +318,10 @@ fn threads(child: &Child) -> Vec<String> {
 warren::stories! {
     on both brokers:
         one_order_is_one_trace_from_the_gateway_to_its_effect,
-        spans_are_named_and_described_by_the_conventions,
         the_trace_is_the_same_when_the_broker_was_killed_in_between,
-        every_attempt_at_an_event_and_its_replay_belong_to_the_trace_that_it_came_with,
+        every_attempt_at_an_event_and_its_replay_belong_to_the_trace_that_it_came_with;
+    on the embedded broker:
+        spans_are_named_and_described_by_the_conventions,
         what_the_gateway_tried_in_vain_is_in_the_trace,
         without_its_collector_the_system_works_and_counts_what_it_drops,
         what_has_gathered_is_sent_at_the_end,

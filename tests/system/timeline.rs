@@ -94,7 +94,7 @@ async fn page(child: &Child) -> Vec<Value> {
 warren::stories! {
     on both brokers:
         an_outage_says_how_long_it_lasted_how_many_events_waited_and_when_they_had_left;
-    on any broker:
+    on the embedded broker:
         a_restarted_service_still_knows_what_happened_and_how_its_last_process_ended,
         a_breaker_that_opens_is_an_entry_until_it_closes;
 }
