@@ -59,6 +59,13 @@ test('every kind of incident has its sentence, and one that nobody knows too', (
   ])
 })
 
+test('how long a process was away is not said where nobody knows when it ended', () => {
+  const ended = { kind: 'process', subject: 'orders', cause: 'ended without having stopped', attempts: 1 }
+  const closed = { ...ended, at: '2026-11-22T13:00:27.400Z', endedAt: '2026-11-22T13:00:27.400Z', durationMs: null }
+
+  assert.equal(sentence(closed, closed.durationMs), 'process ended, nobody knows for how long it was away')
+})
+
 test('numbers are said as people say them', () => {
   assert.deepEqual(
     [count(1, 'event'), count(1204, 'event'), count(0, 'entry', 'entries')],

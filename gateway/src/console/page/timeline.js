@@ -108,11 +108,7 @@ function makeEntry({ kind, service, at }) {
       const isOpen = !incident.endedAt
       setAttribute(node, 'data-open', isOpen)
       const begun = Date.parse(incident.at)
-      const tell = () =>
-        setText(
-          said,
-          sentence(incident, isOpen ? now() - begun : (incident.durationMs ?? Date.parse(incident.endedAt) - begun)),
-        )
+      const tell = () => setText(said, sentence(incident, isOpen ? now() - begun : incident.durationMs))
       counting(said, isOpen ? tell : null)
       tell()
       setText(why, kind === 'operator' ? '' : (incident.cause ?? ''))

@@ -59,7 +59,7 @@ export function cause(exit) {
   return exit.message ? `${exit.kind}: ${exit.message}` : String(exit.kind ?? '')
 }
 
-/** What one entry of the timeline says, in one sentence; `lasted` in milliseconds, for an open one until now. */
+/** What one entry of the timeline says, in one sentence; `lasted` in milliseconds, for an open one until now, null where nobody knows. */
 export function sentence(incident, lasted) {
   const { kind, subject, cause: why, attempts, generation } = incident
   if (kind === 'operator') return `${subject}: ${why}`
@@ -75,7 +75,7 @@ export function sentence(incident, lasted) {
       blocked: () => so(`${subject} blocked publishers for ${time}`, `${subject} blocks publishers for ${time}`),
       breaker: () => so(`breaker of ${subject} open ${time}`, `breaker of ${subject} is open for ${time}`),
       ejection: () => so(`${subject} left alone for ${time}`, `${subject} is left alone for ${time}`),
-      process: () => so(`process ended, serving again after ${time}`, `process ended, away for ${time}`),
+      process: () => so(`process ended, ${returned(lasted)}`, `process ended, away for ${time}`),
     }[kind]?.() ?? `${kind} of ${subject}, ${time}`
   if (attempts > 1) rest.push(`${number(attempts)} attempts`)
   if (kind === 'actor' && generation) rest.push(`generation ${number(generation)} ended`)
@@ -84,6 +84,10 @@ export function sentence(incident, lasted) {
     rest.push(`drained in ${duration(incident.drainedMs)}`)
   return [first, ...rest].join(', ')
 }
+
+/** Whoever brings a process back may not have said when the one before ended. */
+const returned = (lasted) =>
+  typeof lasted === 'number' ? `serving again after ${duration(lasted)}` : 'nobody knows for how long it was away'
 
 /** Bytes as people say them. */
 export function bytes(size) {
