@@ -51,8 +51,8 @@ test('every kind of incident has its sentence, and one that nobody knows too', (
   assert.deepEqual(said, [
     'repository restarted, back after 36 ms, generation 2 ended',
     'repository blocked publishers for 36 ms',
-    'breaker of repository open 36 ms',
-    'repository left alone for 36 ms',
+    'breaker opened: repository, for 36 ms',
+    'not ready, left alone: repository, for 36 ms',
     'process ended, serving again after 36 ms',
     'repository: because',
     'comet of repository, 36 ms',

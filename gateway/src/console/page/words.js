@@ -59,7 +59,7 @@ export function cause(exit) {
   return exit.message ? `${exit.kind}: ${exit.message}` : String(exit.kind ?? '')
 }
 
-/** What one entry of the timeline says, in one sentence; `lasted` in milliseconds, for an open one until now, null where nobody knows. */
+/** What one entry of the timeline says, in one sentence; `lasted` in milliseconds: until now for an open one, null where nobody knows. */
 export function sentence(incident, lasted) {
   const { kind, subject, cause: why, attempts, generation } = incident
   if (kind === 'operator') return `${subject}: ${why}`
@@ -73,8 +73,9 @@ export function sentence(incident, lasted) {
       actor: () => so(`${subject} restarted, back after ${time}`, `${subject} is down for ${time}`),
       link: () => so(`${subject} away ${time}`, `${subject} is away for ${time}`),
       blocked: () => so(`${subject} blocked publishers for ${time}`, `${subject} blocks publishers for ${time}`),
-      breaker: () => so(`breaker of ${subject} open ${time}`, `breaker of ${subject} is open for ${time}`),
-      ejection: () => so(`${subject} left alone for ${time}`, `${subject} is left alone for ${time}`),
+      breaker: () => so(`breaker opened: ${subject}, for ${time}`, `breaker opened: ${subject}, for ${time} now`),
+      ejection: () =>
+        so(`not ready, left alone: ${subject}, for ${time}`, `not ready, left alone: ${subject}, for ${time} now`),
       process: () => so(`process ended, ${returned(lasted)}`, `process ended, away for ${time}`),
     }[kind]?.() ?? `${kind} of ${subject}, ${time}`
   if (attempts > 1) rest.push(`${number(attempts)} attempts`)
