@@ -18,7 +18,6 @@ use common::{
     },
     timeline::{IncidentKind, Timeline},
 };
-use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
@@ -27,7 +26,7 @@ use crate::{
     console::{
         Access, Audience, Console, DeadLetterDesk, Feed, Fleet, StatusBoard,
         board::{Own, Round},
-        experiment::{ExperimentsHandle, Laboratory, News, Notebook, Site},
+        experiment::{ExperimentsHandle, Laboratory, Notebook, Site},
         routes,
     },
     guard::{Keys, KeysActor, KeysSource},
@@ -136,11 +135,11 @@ impl Gateway {
         let here = Arbiter::current();
         let entry = SocketAddr::new(public_host, public.port());
         let experiments = faults.then(|| experiments(&supervisor, &here, &shared, &upstreams, entry, &feed));
-        let known = upstreams.clone();
+        let (known, offered) = (upstreams.clone(), experiments.clone());
         let routes = move |routes: &mut Routes| {
             console.configure(routes);
             routes::dead_letters::configure(routes, desk.clone());
-            if let Some(handle) = &experiments {
+            if let Some(handle) = &offered {
                 routes::experiments::configure(routes, handle.clone(), Fleet::new(known.clone()));
             }
         };
@@ -167,6 +166,7 @@ impl Gateway {
             probes: probes.clone(),
             address: SocketAddr::new(public_host, public.port()).to_string(),
             faults,
+            experiments,
         };
         // Whoever watches costs the public port nothing.
         let board_thread = Arbiter::new();
@@ -280,10 +280,7 @@ fn experiments(
     feed: &Feed,
 ) -> ExperimentsHandle {
     let shown = feed.clone();
-    let notebook = Notebook::new(move |news| match news {
-        News::Progress(experiment) => shown.set_experiment(json!(experiment)),
-        News::Receipt(receipt) => shown.receipt(receipt),
-    });
+    let notebook = Notebook::new(move |receipt| shown.receipt(receipt));
     // An address that means all of them is reached by that of this machine.
     let host = match entry.ip() {
         ip if !ip.is_unspecified() => ip,

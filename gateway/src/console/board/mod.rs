@@ -73,7 +73,7 @@ async fn show_for_ever(mut round: Round, audience: Audience, feed: Feed) -> Infa
     loop {
         audience.there().await;
         let began = Instant::now();
-        let picture = round.look(feed.experiment()).await;
+        let picture = round.look().await;
         if shown.as_ref().is_none_or(|(last, at)| *last != picture || at.elapsed() >= SIGN - EVERY) {
             let snapshot = Snapshot { at: whole_millis(Timestamp::now()), picture: &picture };
             match serde_json::to_vec(&snapshot) {

@@ -35,7 +35,7 @@ mod handle;
 pub use audit::{Findings, Stores, audit};
 pub use handle::{ExperimentsHandle, NotBegun, Offer};
 pub use laboratory::{BeginExperiment, Laboratory};
-pub use notebook::{News, Notebook};
+pub use notebook::Notebook;
 pub use plan::{Breaking, Kind, Plan, Wish};
 pub use receipt::{Experiment, Phase, Receipt, Verdict};
 pub use site::Site;
