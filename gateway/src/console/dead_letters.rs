@@ -51,8 +51,7 @@ impl DeadLetterDesk {
             Ok(Replayed { replayed, left }) => {
                 self.0.done(&format!("replayed {replayed} dead letters{whose}, {left} left"));
             }
-            // Some may have been.
-            Err(error) => self.0.done(&format!("replaying dead letters{whose} was cut short: {error}")),
+            Err(error) => self.0.cut_short(&format!("replaying dead letters{whose}"), error),
         }
         replayed
     }
@@ -62,11 +61,15 @@ impl DeadLetterDesk {
     /// # Errors
     /// Those of [`list`](Self::list).
     pub async fn replay_one(&self, key: &str) -> Result<Option<Replayed>, DeskError> {
-        let replayed = self.0.in_turn(self.0.letters.replay_one(key)).await?;
-        if let Some(Replayed { replayed: 1.., left }) = replayed {
-            self.0.done(&format!("replayed dead letter {key}, {left} left"));
+        let replayed = self.0.in_turn(self.0.letters.replay_one(key)).await;
+        match &replayed {
+            Ok(Some(Replayed { replayed: 1.., left })) => {
+                self.0.done(&format!("replayed dead letter {key}, {left} left"));
+            }
+            Ok(_) => {}
+            Err(error) => self.0.cut_short(&format!("replaying dead letter {key}"), error),
         }
-        Ok(replayed)
+        replayed
     }
 
     /// Removes the one that `key` names for ever, and returns how many are left; `None` where there is none.
@@ -74,11 +77,13 @@ impl DeadLetterDesk {
     /// # Errors
     /// Those of [`list`](Self::list).
     pub async fn discard(&self, key: &str) -> Result<Option<usize>, DeskError> {
-        let left = self.0.in_turn(self.0.letters.discard(key)).await?;
-        if let Some(left) = left {
-            self.0.done(&format!("discarded dead letter {key}, {left} left"));
+        let left = self.0.in_turn(self.0.letters.discard(key)).await;
+        match &left {
+            Ok(Some(left)) => self.0.done(&format!("discarded dead letter {key}, {left} left")),
+            Ok(None) => {}
+            Err(error) => self.0.cut_short(&format!("discarding dead letter {key}"), error),
         }
-        Ok(left)
+        left
     }
 }
 
@@ -91,6 +96,14 @@ impl Desk {
         match timeout(DEADLINE, operation).await {
             Ok(done) => done.map_err(DeskError::Broker),
             Err(_) => Err(DeskError::Late),
+        }
+    }
+
+    /// Whatever was begun may have happened all the same, wholly or in part.
+    fn cut_short(&self, what: &str, error: &DeskError) {
+        match error {
+            DeskError::Busy => {}
+            DeskError::Broker(_) | DeskError::Late => self.done(&format!("{what} was cut short: {error}")),
         }
     }
 
