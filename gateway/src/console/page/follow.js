@@ -61,7 +61,7 @@ async function load(id, begun) {
     if (mine !== question) return
     show(events)
     const missing = silent?.length ? ` (without ${silent.join(' and ')}, not answering)` : ''
-    const none = `No event is known that is, or is about, this id. The ledger keeps the last hundred thousand.`
+    const none = `No event is known that is, or is about, this id. The ledger keeps the newest events.`
     note(
       (events.length ? `${count(events.length, 'event')}${events.length > 1 ? ', newest first' : ''}` : none) + missing,
       !events.length || missing,
