@@ -145,7 +145,7 @@ impl Gateway {
                 routes::experiments::configure(routes, handle.clone(), Fleet::new(known.clone()));
             }
         };
-        let admin = Server::bind_guarded("gateway_admin", &admin, internal, admin_metrics, access, routes)?;
+        let admin = Server::bind("gateway_admin", &admin, internal, admin_metrics, Some(access), routes)?;
         watch(&probes, &supervisor, &public, &upstreams);
 
         let watched = upstreams.clone();
