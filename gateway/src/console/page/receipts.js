@@ -30,7 +30,7 @@ export function makeReceipt({ number: serial, title, startedAt }) {
         ['lasted', lasted(receipt.lastedMs)],
         ['fault', lasted(receipt.faultMs)],
         ['works again after', lasted(receipt.recoveredMs)],
-        ['accepted meanwhile', counted(receipt.accepted)],
+        ['accepted in all', counted(receipt.accepted)],
         ['refused', counted(receipt.refused)],
         ['without an answer', receipt.unknown ? number(receipt.unknown) : null],
         ['events waited', counted(receipt.waited)],
