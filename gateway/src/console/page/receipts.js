@@ -1,16 +1,11 @@
 // What an experiment came to, as counted from the stores.
 
 import { make, setText, showFacts, showList } from './dom.js'
-import { showState } from './states.js'
+import { makeState, showState } from './states.js'
 import { clockTime, duration, number } from './words.js'
 
 export function makeReceipt({ number: serial, title, startedAt }) {
-  const verdict = make(
-    'span',
-    { class: 'verdict' },
-    make('span', { class: 'symbol', 'aria-hidden': 'true' }),
-    make('span', { class: 'words' }),
-  )
+  const verdict = makeState('verdict')
   const facts = make('dl', { class: 'facts' })
   const notes = make('ul', { class: 'notes' })
   const header = make(

@@ -30,6 +30,8 @@ export const number = (value) => (typeof value === 'number' ? value.toLocaleStri
 
 export const count = (amount, one, many = `${one}s`) => `${number(amount)} ${amount === 1 ? one : many}`
 
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)
+
 /** A rate per second, in as many digits as say something. */
 export function rate(value) {
   if (!(value > 0)) return '0/s'
