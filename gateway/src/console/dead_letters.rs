@@ -142,3 +142,42 @@ impl Error for DeskError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, sync::Mutex as Lock};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_may_have_happened_is_noted_although_nobody_knows() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("it listens").port();
+        drop(listener);
+        let config = BrokerConfig::for_url(&format!("amqp://127.0.0.1:{port}/%2f")).expect("a sound address");
+        let notes = Arc::new(Lock::new(Vec::new()));
+        let noted = notes.clone();
+        let desk = DeadLetterDesk::new(config, move |what| {
+            noted.lock().expect("no panic").push(what.to_owned());
+        });
+
+        desk.replay(None).await.expect_err("the broker is away");
+        desk.replay_one("k1").await.expect_err("the broker is away");
+        desk.discard("k1").await.expect_err("the broker is away");
+        desk.list(1).await.expect_err("the broker is away");
+
+        let notes = notes.lock().expect("no panic");
+        let begun = ["replaying dead letters", "replaying dead letter k1", "discarding dead letter k1"];
+        assert_eq!(notes.len(), begun.len(), "{notes:?}");
+        for (note, begun) in notes.iter().zip(begun) {
+            assert!(note.starts_with(&format!("{begun} was cut short: ")), "{note}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_begun_is_not_noted() {
+        let desk = DeadLetterDesk::new(BrokerConfig::default(), |what| panic!("noted: {what}"));
+
+        desk.0.cut_short("discarding dead letter k1", &DeskError::Busy);
+    }
+}
