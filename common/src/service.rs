@@ -299,7 +299,7 @@ impl Foundation {
             log_level(all, &timeline);
             routes(all);
         };
-        let server = Server::bind(name, &config.http, internal, http_metrics, routes)?;
+        let server = Server::bind(name, &config.http, internal, http_metrics, None, routes)?;
         Ok(Service { server, probes, supervisor, ledger, repository, broker })
     }
 }

@@ -2,12 +2,12 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     process::ExitCode,
     sync::{Arc, atomic::AtomicUsize},
 };
 
-use actix::{Arbiter, ArbiterHandle, System};
+use actix::{Arbiter, System};
 use arc_swap::ArcSwap;
 use common::{
     http::{Condition, Drain, HttpMetrics, Internal, Probes, Routes, Server, signals},
@@ -18,7 +18,6 @@ use common::{
     },
     timeline::{IncidentKind, Timeline},
 };
-use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
@@ -27,8 +26,7 @@ use crate::{
     console::{
         Access, Audience, Console, DeadLetterDesk, Feed, Fleet, StatusBoard,
         board::{Own, Round},
-        experiment::{ExperimentsHandle, Laboratory, News, Notebook, Site},
-        routes,
+        experiment, routes,
     },
     guard::{Keys, KeysActor, KeysSource},
     policy::Limiter,
@@ -135,16 +133,19 @@ impl Gateway {
         });
         let here = Arbiter::current();
         let entry = SocketAddr::new(public_host, public.port());
-        let experiments = faults.then(|| experiments(&supervisor, &here, &shared, &upstreams, entry, &feed));
-        let known = upstreams.clone();
+        let front = shared.clone();
+        let asks_for_tokens = move || front.front.load().settings.auth.mode == AuthMode::Required;
+        let experiments =
+            faults.then(|| experiment::open(&supervisor, &here, &upstreams, entry, asks_for_tokens, &feed));
+        let (known, offered) = (upstreams.clone(), experiments.clone());
         let routes = move |routes: &mut Routes| {
             console.configure(routes);
             routes::dead_letters::configure(routes, desk.clone());
-            if let Some(handle) = &experiments {
+            if let Some(handle) = &offered {
                 routes::experiments::configure(routes, handle.clone(), Fleet::new(known.clone()));
             }
         };
-        let admin = Server::bind_guarded("gateway_admin", &admin, internal, admin_metrics, access, routes)?;
+        let admin = Server::bind("gateway_admin", &admin, internal, admin_metrics, Some(access), routes)?;
         watch(&probes, &supervisor, &public, &upstreams);
 
         let watched = upstreams.clone();
@@ -167,6 +168,7 @@ impl Gateway {
             probes: probes.clone(),
             address: SocketAddr::new(public_host, public.port()).to_string(),
             faults,
+            experiments,
         };
         // Whoever watches costs the public port nothing.
         let board_thread = Arbiter::new();
@@ -268,39 +270,6 @@ fn outline(settings: &Settings, upstreams: &Upstreams) -> Outline {
         rate_limited: settings.rate_limit.is_some()
             || settings.routes.iter().any(|route| route.rate_limit.is_some()),
     }
-}
-
-/// The laboratory, which breaks something on purpose and shows in `feed` what comes of it.
-fn experiments(
-    supervisor: &Supervisor,
-    arbiter: &ArbiterHandle,
-    shared: &Arc<Shared>,
-    upstreams: &Upstreams,
-    entry: SocketAddr,
-    feed: &Feed,
-) -> ExperimentsHandle {
-    let shown = feed.clone();
-    let notebook = Notebook::new(move |news| match news {
-        News::Progress(experiment) => shown.set_experiment(json!(experiment)),
-        News::Receipt(receipt) => shown.receipt(receipt),
-    });
-    // An address that means all of them is reached by that of this machine.
-    let host = match entry.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    let entry = format!("http://{}", SocketAddr::new(host, entry.port()));
-    let (upstreams, written) = (upstreams.clone(), notebook.clone());
-    let laboratory = supervisor.supervise(arbiter, Spec::new(Laboratory::NAME), move |_| {
-        let site = Site::new(Fleet::new(upstreams.clone()), entry.clone());
-        Ok(Laboratory::new(site, written.clone()))
-    });
-    let front = shared.clone();
-    let asks_for_tokens = move || front.front.load().settings.auth.mode == AuthMode::Required;
-    let timeline = supervisor.timeline().clone();
-    let note = move |what: &str| timeline.note(IncidentKind::Operator, "laboratory", what);
-    ExperimentsHandle::new(laboratory, notebook, asks_for_tokens, note)
 }
 
 /// Adds what readiness depends on.

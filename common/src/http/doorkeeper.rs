@@ -6,7 +6,7 @@ use super::Problem;
 
 /// Decides, before any route sees a request, whether it may come in; and what every answer carries.
 ///
-/// For a server that shows more than strangers may see, see [`Server::bind_guarded`](super::Server::bind_guarded).
+/// For a server that shows more than strangers may see, see [`Server::bind`](super::Server::bind).
 pub trait Doorkeeper: Send + Sync + 'static {
     /// Lets the request in.
     ///

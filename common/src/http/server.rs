@@ -39,7 +39,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens, and serves `configure`'s routes together with everything of `internal`.
+    /// Listens, and serves `configure`'s routes together with everything of `internal`. With a `doorkeeper`, no request meets
+    /// a route that it does not let in.
     ///
     /// # Errors
     /// When the address cannot be listened on.
@@ -48,41 +49,56 @@ impl Server {
         config: &HttpConfig,
         internal: Internal,
         metrics: HttpMetrics,
+        doorkeeper: Option<Arc<dyn Doorkeeper>>,
         configure: F,
     ) -> io::Result<Self>
     where
         F: Fn(&mut Routes) + Clone + Send + 'static,
     {
-        let traffic = metrics.clone();
-        let all = move |routes: &mut Routes| {
-            internal.configure(routes, &traffic);
-            configure(routes);
-        };
-        Self::listen(service, config, metrics, None, all)
-    }
-
-    /// As [`bind`](Self::bind), and no request meets a route that `doorkeeper` does not let in. `configure`'s routes come
-    /// before those of `internal`, so that one may stand in for one of these.
-    ///
-    /// # Errors
-    /// When the address cannot be listened on.
-    pub fn bind_guarded<F>(
-        service: &'static str,
-        config: &HttpConfig,
-        internal: Internal,
-        metrics: HttpMetrics,
-        doorkeeper: Arc<dyn Doorkeeper>,
-        configure: F,
-    ) -> io::Result<Self>
-    where
-        F: Fn(&mut Routes) + Clone + Send + 'static,
-    {
+        let address = SocketAddr::new(config.host, config.port);
+        let listener = listening_socket(address)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+        let accepting = std::net::TcpListener::from(listener.try_clone()?);
+        let port = accepting.local_addr()?.port();
+        let drain = Drain::default();
         let traffic = metrics.clone();
         let all = move |routes: &mut Routes| {
             configure(routes);
             internal.configure(routes, &traffic);
         };
-        Self::listen(service, config, metrics, Some(doorkeeper), all)
+        let (connected, tracking) = (drain.clone(), Tracking::new(metrics, drain.clone(), doorkeeper));
+        let http = HttpServer::new(move || {
+            App::new()
+                .wrap(tracking.clone())
+                .app_data(web::QueryConfig::default().error_handler(|error, _| invalid_query(&error).into()))
+                .default_service(web::to(not_found))
+                .configure(all.clone())
+        })
+        .workers(config.workers)
+        .max_connections(config.max_connections)
+        .keep_alive(config.keep_alive)
+        .client_request_timeout(HEAD_DEADLINE)
+        .client_disconnect_timeout(DISCONNECT_DEADLINE)
+        .tcp_nodelay(true)
+        .disable_signals()
+        .shutdown_timeout(config.drain.as_secs() + 1)
+        .on_connect(move |_, connection: &mut Extensions| {
+            connection.insert(connected.connection());
+        })
+        .listen(accepting)?
+        .run();
+        log::info!("event=listening service={service} address={} port={port}", config.host);
+        let (ask, _) = watch::channel(false);
+        let (ended, ended_out) = watch::channel(false);
+        Ok(Self {
+            http,
+            listener,
+            port,
+            drain,
+            drain_deadline: config.drain,
+            handle: ServerHandle { ask, ended: ended_out },
+            ended,
+        })
     }
 
     /// The port that the server listens on.
@@ -121,57 +137,6 @@ impl Server {
         };
         ended.send_replace(true);
         outcome
-    }
-
-    fn listen<F>(
-        service: &'static str,
-        config: &HttpConfig,
-        metrics: HttpMetrics,
-        doorkeeper: Option<Arc<dyn Doorkeeper>>,
-        configure: F,
-    ) -> io::Result<Self>
-    where
-        F: Fn(&mut Routes) + Clone + Send + 'static,
-    {
-        let address = SocketAddr::new(config.host, config.port);
-        let listener = listening_socket(address)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
-        let accepting = std::net::TcpListener::from(listener.try_clone()?);
-        let port = accepting.local_addr()?.port();
-        let drain = Drain::default();
-        let (connected, tracking) = (drain.clone(), Tracking::new(metrics, drain.clone(), doorkeeper));
-        let http = HttpServer::new(move || {
-            App::new()
-                .wrap(tracking.clone())
-                .app_data(web::QueryConfig::default().error_handler(|error, _| invalid_query(&error).into()))
-                .default_service(web::to(not_found))
-                .configure(configure.clone())
-        })
-        .workers(config.workers)
-        .max_connections(config.max_connections)
-        .keep_alive(config.keep_alive)
-        .client_request_timeout(HEAD_DEADLINE)
-        .client_disconnect_timeout(DISCONNECT_DEADLINE)
-        .tcp_nodelay(true)
-        .disable_signals()
-        .shutdown_timeout(config.drain.as_secs() + 1)
-        .on_connect(move |_, connection: &mut Extensions| {
-            connection.insert(connected.connection());
-        })
-        .listen(accepting)?
-        .run();
-        log::info!("event=listening service={service} address={} port={port}", config.host);
-        let (ask, _) = watch::channel(false);
-        let (ended, ended_out) = watch::channel(false);
-        Ok(Self {
-            http,
-            listener,
-            port,
-            drain,
-            drain_deadline: config.drain,
-            handle: ServerHandle { ask, ended: ended_out },
-            ended,
-        })
     }
 }
 

@@ -74,7 +74,7 @@ fn start(faults: bool) -> (u16, ServerHandle, Probes) {
         faults,
         link: None,
     };
-    let server = Server::bind("test", &HttpConfig::default(), internal, metrics, routes)
+    let server = Server::bind("test", &HttpConfig::default(), internal, metrics, None, routes)
         .expect("a free port can be listened on");
     let (port, handle) = (server.port(), server.handle());
     actix::spawn(server.run());

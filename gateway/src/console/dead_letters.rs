@@ -51,8 +51,7 @@ impl DeadLetterDesk {
             Ok(Replayed { replayed, left }) => {
                 self.0.done(&format!("replayed {replayed} dead letters{whose}, {left} left"));
             }
-            // Some may have been.
-            Err(error) => self.0.done(&format!("replaying dead letters{whose} was cut short: {error}")),
+            Err(error) => self.0.cut_short(&format!("replaying dead letters{whose}"), error),
         }
         replayed
     }
@@ -62,11 +61,15 @@ impl DeadLetterDesk {
     /// # Errors
     /// Those of [`list`](Self::list).
     pub async fn replay_one(&self, key: &str) -> Result<Option<Replayed>, DeskError> {
-        let replayed = self.0.in_turn(self.0.letters.replay_one(key)).await?;
-        if let Some(Replayed { replayed: 1.., left }) = replayed {
-            self.0.done(&format!("replayed dead letter {key}, {left} left"));
+        let replayed = self.0.in_turn(self.0.letters.replay_one(key)).await;
+        match &replayed {
+            Ok(Some(Replayed { replayed: 1.., left })) => {
+                self.0.done(&format!("replayed dead letter {key}, {left} left"));
+            }
+            Ok(_) => {}
+            Err(error) => self.0.cut_short(&format!("replaying dead letter {key}"), error),
         }
-        Ok(replayed)
+        replayed
     }
 
     /// Removes the one that `key` names for ever, and returns how many are left; `None` where there is none.
@@ -74,11 +77,13 @@ impl DeadLetterDesk {
     /// # Errors
     /// Those of [`list`](Self::list).
     pub async fn discard(&self, key: &str) -> Result<Option<usize>, DeskError> {
-        let left = self.0.in_turn(self.0.letters.discard(key)).await?;
-        if let Some(left) = left {
-            self.0.done(&format!("discarded dead letter {key}, {left} left"));
+        let left = self.0.in_turn(self.0.letters.discard(key)).await;
+        match &left {
+            Ok(Some(left)) => self.0.done(&format!("discarded dead letter {key}, {left} left")),
+            Ok(None) => {}
+            Err(error) => self.0.cut_short(&format!("discarding dead letter {key}"), error),
         }
-        Ok(left)
+        left
     }
 }
 
@@ -91,6 +96,14 @@ impl Desk {
         match timeout(DEADLINE, operation).await {
             Ok(done) => done.map_err(DeskError::Broker),
             Err(_) => Err(DeskError::Late),
+        }
+    }
+
+    /// Whatever was begun may have happened all the same, wholly or in part.
+    fn cut_short(&self, what: &str, error: &DeskError) {
+        match error {
+            DeskError::Busy => {}
+            DeskError::Broker(_) | DeskError::Late => self.done(&format!("{what} was cut short: {error}")),
         }
     }
 
@@ -127,5 +140,44 @@ impl Error for DeskError {
             Self::Broker(error) => Some(error),
             Self::Busy | Self::Late => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, sync::Mutex as Lock};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_may_have_happened_is_noted_although_nobody_knows() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("it listens").port();
+        drop(listener);
+        let config = BrokerConfig::for_url(&format!("amqp://127.0.0.1:{port}/%2f")).expect("a sound address");
+        let notes = Arc::new(Lock::new(Vec::new()));
+        let noted = notes.clone();
+        let desk = DeadLetterDesk::new(config, move |what| {
+            noted.lock().expect("no panic").push(what.to_owned());
+        });
+
+        desk.replay(None).await.expect_err("the broker is away");
+        desk.replay_one("k1").await.expect_err("the broker is away");
+        desk.discard("k1").await.expect_err("the broker is away");
+        desk.list(1).await.expect_err("the broker is away");
+
+        let notes = notes.lock().expect("no panic");
+        let begun = ["replaying dead letters", "replaying dead letter k1", "discarding dead letter k1"];
+        assert_eq!(notes.len(), begun.len(), "{notes:?}");
+        for (note, begun) in notes.iter().zip(begun) {
+            assert!(note.starts_with(&format!("{begun} was cut short: ")), "{note}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_begun_is_not_noted() {
+        let desk = DeadLetterDesk::new(BrokerConfig::default(), |what| panic!("noted: {what}"));
+
+        desk.0.cut_short("discarding dead letter k1", &DeskError::Busy);
     }
 }

@@ -1,13 +1,12 @@
 //! What everybody who watches gets: the same bytes, encoded once.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
 /// How old a picture may be for somebody who asks once.
@@ -26,7 +25,6 @@ struct Shared {
     /// When the services were asked last.
     asked: watch::Sender<Option<Instant>>,
     receipts: broadcast::Sender<Bytes>,
-    experiment: Mutex<Value>,
     closed: watch::Sender<bool>,
 }
 
@@ -62,7 +60,6 @@ impl Default for Feed {
             state: watch::Sender::default(),
             asked: watch::Sender::default(),
             receipts: broadcast::Sender::new(RECEIPTS),
-            experiment: Mutex::default(),
             closed: watch::Sender::default(),
         }))
     }
@@ -106,16 +103,6 @@ impl Feed {
             Ok(json) => drop(self.0.receipts.send(event("receipt", &json))),
             Err(error) => log::error!("event=receipt_not_encoded error={:?}", error.to_string()),
         }
-    }
-
-    /// What of an experiment is part of every picture; null where none runs.
-    pub fn experiment(&self) -> Value {
-        self.0.experiment.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Makes an experiment part of every picture from now on; null ends that.
-    pub fn set_experiment(&self, experiment: Value) {
-        *self.0.experiment.lock().unwrap_or_else(PoisonError::into_inner) = experiment;
     }
 
     /// Ends every stream, because the gateway stops.

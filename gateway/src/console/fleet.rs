@@ -8,7 +8,7 @@ use common::{
     telemetry::trace::Origin,
 };
 use futures_util::future::join_all;
-use http::{Method, Request, header::HOST};
+use http::{Method, Request, StatusCode, header::HOST};
 use serde_json::Value;
 
 use crate::upstream::Upstreams;
@@ -35,9 +35,9 @@ pub struct Place {
 /// What came of a question to one process.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Heard {
-    /// It answered 2xx with this.
+    /// It answered 2xx with this; null where that had no body.
     Said(Value),
-    /// It answered, but nothing that is of use here; says what.
+    /// It answered, but not 2xx or no JSON; says what, null where that is no JSON.
     Refused(u16, Value),
     /// It did not answer; says why.
     Silent(String),
@@ -91,13 +91,7 @@ impl Fleet {
         };
         match self.client.send(request, &Origin::unrecorded(), deadline).await {
             Err(error) => Heard::Silent(error.to_string()),
-            Ok(answer) => {
-                let said = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
-                match answer.status.is_success() && !said.is_null() {
-                    true => Heard::Said(said),
-                    false => Heard::Refused(answer.status.as_u16(), said),
-                }
-            }
+            Ok(answer) => heard(answer.status, &answer.body),
         }
     }
 
@@ -134,6 +128,19 @@ impl Fleet {
     }
 }
 
+/// Tells what an answer comes to.
+fn heard(status: StatusCode, body: &[u8]) -> Heard {
+    let said = match body {
+        // Such as of a 202 or 204.
+        [] => Some(Value::Null),
+        json => serde_json::from_slice(json).ok(),
+    };
+    match said {
+        Some(said) if status.is_success() => Heard::Said(said),
+        said => Heard::Refused(status.as_u16(), said.unwrap_or_default()),
+    }
+}
+
 /// Writes `raw` as the value of a query (RFC 3986 section 2.3: what is unreserved stays).
 pub fn query_value(raw: &str) -> String {
     let mut encoded = String::with_capacity(raw.len());
@@ -151,6 +158,14 @@ pub fn query_value(raw: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn success_without_a_body_is_success_and_one_that_cannot_be_read_is_none() {
+        assert_eq!(heard(StatusCode::ACCEPTED, b""), Heard::Said(Value::Null));
+        assert_eq!(heard(StatusCode::OK, b"{\"a\":1}"), Heard::Said(serde_json::json!({ "a": 1 })));
+        assert_eq!(heard(StatusCode::NOT_FOUND, b"nothing"), Heard::Refused(404, Value::Null));
+        assert_eq!(heard(StatusCode::OK, b"<html>"), Heard::Refused(200, Value::Null));
+    }
 
     #[test]
     fn a_query_carries_any_text() {

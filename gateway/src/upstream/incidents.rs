@@ -1,10 +1,15 @@
-//! What of an endpoint is written into the timeline.
+//! What of an endpoint is written into the timeline: that its breaker opened, and that the health check found it not ready.
+//!
+//! These are two kinds, and their names mislead whoever comes from the metrics. [`IncidentKind::Breaker`] is what
+//! `gateway_upstream_ejections_total`, the state `ejected` of `gateway_upstream_endpoints` and the log's
+//! `event=endpoint_ejected` tell of: requests failed, and none is sent for a while. [`IncidentKind::Ejection`] is the
+//! health check's verdict, the state `unready` and `event=upstream_health`: it is asked only where no other one is ready.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::timeline::{IncidentId, IncidentKind, Timeline};
 
-/// The incidents of one endpoint: its breaker may be open, and it may be away, each at most once at a time. Those that are
+/// The incidents of one endpoint: its breaker may be open, and it may be not ready, each at most once at a time. Those that are
 /// open when the endpoint is gone from the settings are over then.
 #[derive(Debug)]
 pub struct Incidents {
@@ -40,7 +45,7 @@ impl Incidents {
         self.end(self.open().breaker.take());
     }
 
-    /// Notes that an endpoint that was well is no more.
+    /// Notes that the health check found an endpoint not ready that was well.
     pub fn went_away(&self, why: &str) {
         let mut open = self.open();
         if open.ejection.is_none() {
@@ -48,7 +53,7 @@ impl Incidents {
         }
     }
 
-    /// Notes that it is well again.
+    /// Notes that the health check found it well again.
     pub fn came_back(&self) {
         self.end(self.open().ejection.take());
     }

@@ -119,7 +119,7 @@ fn real_service() -> (Server, ServerHandle) {
     let routes = |routes: &mut web::ServiceConfig| {
         routes.service(web::resource("/users").get(|| async { HttpResponse::Ok().body("ok") }));
     };
-    let server = Server::bind("users", &HttpConfig::default(), internal, metrics, routes)
+    let server = Server::bind("users", &HttpConfig::default(), internal, metrics, None, routes)
         .expect("there is a free port");
     let handle = server.handle();
     (server, handle)

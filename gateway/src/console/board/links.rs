@@ -32,12 +32,14 @@ pub fn of_gateway(
                     (LinkState::Down, reason.clone())
                 }
                 (_, "open", _) => {
-                    (LinkState::Down, Some("requests fail, so it is left alone for a while".to_owned()))
+                    (LinkState::Down, Some("breaker opened: too many requests failed".to_owned()))
                 }
                 (_, "half-open", _) => {
                     (LinkState::Degraded, Some("requests failed; one finds out".to_owned()))
                 }
-                (_, _, Health::Unready(reason)) => (LinkState::Degraded, Some(reason.clone())),
+                (_, _, Health::Unready(reason)) => {
+                    (LinkState::Degraded, Some(format!("not ready, left alone: {reason}")))
+                }
                 _ => (LinkState::Up, None),
             }
         });

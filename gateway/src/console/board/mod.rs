@@ -18,9 +18,7 @@ mod rates;
 mod round;
 
 use std::{
-    cell::Cell,
     convert::Infallible,
-    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -46,15 +44,6 @@ pub struct StatusBoard {
     round: Option<Round>,
     audience: Audience,
     feed: Feed,
-    work: Rc<Work>,
-}
-
-/// What the board has done so far.
-#[derive(Debug, Default)]
-struct Work {
-    rounds: Cell<u64>,
-    pictures: Cell<u64>,
-    last_ms: Cell<u64>,
 }
 
 impl StatusBoard {
@@ -63,7 +52,7 @@ impl StatusBoard {
 
     /// Shows `audience` in `feed` what `round` finds.
     pub fn new(round: Round, audience: Audience, feed: Feed) -> Self {
-        Self { round: Some(round), audience, feed, work: Rc::default() }
+        Self { round: Some(round), audience, feed }
     }
 }
 
@@ -73,27 +62,24 @@ impl Actor for StatusBoard {
     fn started(&mut self, context: &mut Self::Context) {
         // A generation starts once.
         if let Some(round) = self.round.take() {
-            let showing = show_for_ever(round, self.audience.clone(), self.feed.clone(), self.work.clone());
+            let showing = show_for_ever(round, self.audience.clone(), self.feed.clone());
             context.spawn(showing.into_actor(self).map(|never, _, _| match never {}));
         }
     }
 }
 
-async fn show_for_ever(mut round: Round, audience: Audience, feed: Feed, work: Rc<Work>) -> Infallible {
+async fn show_for_ever(mut round: Round, audience: Audience, feed: Feed) -> Infallible {
     let mut shown: Option<(Picture, Instant)> = None;
     loop {
         audience.there().await;
         let began = Instant::now();
-        let picture = round.look(feed.experiment()).await;
-        work.rounds.set(work.rounds.get() + 1);
-        work.last_ms.set(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let picture = round.look().await;
         if shown.as_ref().is_none_or(|(last, at)| *last != picture || at.elapsed() >= SIGN - EVERY) {
             let snapshot = Snapshot { at: whole_millis(Timestamp::now()), picture: &picture };
             match serde_json::to_vec(&snapshot) {
                 Ok(json) => feed.show(&json),
                 Err(error) => log::error!("event=picture_not_encoded error={:?}", error.to_string()),
             }
-            work.pictures.set(work.pictures.get() + 1);
             shown = Some((picture, Instant::now()));
         }
         feed.confirm(Instant::now());

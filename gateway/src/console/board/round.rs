@@ -17,7 +17,10 @@ use super::{
     rates::Rates,
     snapshot::{Picture, Process, ProcessState, Service},
 };
-use crate::{console::Fleet, upstream::Health};
+use crate::{
+    console::{Fleet, experiment::ExperimentsHandle},
+    upstream::Health,
+};
 
 /// How long a process may take to answer before it counts as silent.
 const DEADLINE: Duration = Duration::from_millis(400);
@@ -33,6 +36,8 @@ pub struct Own {
     pub address: String,
     /// Whether faults may be injected.
     pub faults: bool,
+    /// The experiments on it, where they are possible.
+    pub experiments: Option<ExperimentsHandle>,
 }
 
 /// Asks everybody once, and remembers what the next time needs.
@@ -51,7 +56,7 @@ impl Round {
     }
 
     /// Makes a picture of what all say now.
-    pub async fn look(&mut self, experiment: Value) -> Picture {
+    pub async fn look(&mut self) -> Picture {
         let asked = self.fleet.get_all("/actors", DEADLINE);
         // What the public port has answered is counted by its workers, and added below.
         let none = Totals { requests: 0, failures: 0 };
@@ -107,7 +112,7 @@ impl Round {
             faults: self.own.faults,
             gateway,
             services,
-            experiment,
+            experiment: self.own.experiments.as_ref().and_then(ExperimentsHandle::current),
         }
     }
 }

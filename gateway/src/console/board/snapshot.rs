@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::console::experiment::Experiment;
+
 /// A picture and its time.
 #[derive(Clone, Debug, Serialize)]
 pub struct Snapshot<'a> {
@@ -32,7 +34,7 @@ pub struct Picture {
     /// Whether faults may be injected.
     pub faults: bool,
     /// The experiment that runs; null where none does.
-    pub experiment: Value,
+    pub experiment: Option<Experiment>,
 }
 
 /// One service.

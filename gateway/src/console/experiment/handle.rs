@@ -3,7 +3,6 @@ use std::{fmt, sync::Arc, time::Duration};
 use common::supervision::{AskError, Handle};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::watch;
 
 use super::{BeginExperiment, Experiment, Kind, Laboratory, Notebook, Plan, Receipt, plan::SERVICES};
 use crate::console::{Fleet, fleet::Heard};
@@ -63,11 +62,6 @@ impl ExperimentsHandle {
     /// The last receipts, newest first.
     pub fn receipts(&self) -> Vec<Receipt> {
         self.notebook.receipts()
-    }
-
-    /// Follows a number that grows whenever an experiment comes further or to its end.
-    pub fn changed(&self) -> watch::Receiver<u64> {
-        self.notebook.changed()
     }
 
     /// What can be made, as the services of `fleet` say just now.

@@ -32,10 +32,13 @@ mod laboratory;
 
 mod handle;
 
+mod open;
+
 pub use audit::{Findings, Stores, audit};
 pub use handle::{ExperimentsHandle, NotBegun, Offer};
 pub use laboratory::{BeginExperiment, Laboratory};
-pub use notebook::{News, Notebook};
+pub use notebook::Notebook;
+pub use open::open;
 pub use plan::{Breaking, Kind, Plan, Wish};
 pub use receipt::{Experiment, Phase, Receipt, Verdict};
 pub use site::Site;

@@ -4,21 +4,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 
 use super::{Experiment, Phase, Plan, Receipt, Tally, Verdict};
 
 /// How many receipts are kept.
 const RECEIPTS: usize = 20;
-
-/// What somebody who shows experiments hears of.
-#[derive(Clone, Copy, Debug)]
-pub enum News<'a> {
-    /// The experiment that runs has come further, or none runs any more.
-    Progress(Option<&'a Experiment>),
-    /// This is what one came to.
-    Receipt(&'a Receipt),
-}
 
 /// What is known of the experiments of this process; in memory alone. Clones share it.
 #[derive(Clone)]
@@ -26,8 +16,7 @@ pub struct Notebook(Arc<Shared>);
 
 struct Shared {
     pages: Mutex<Pages>,
-    changed: watch::Sender<u64>,
-    tell: Box<dyn Fn(News<'_>) + Send + Sync>,
+    tell: Box<dyn Fn(&Receipt) + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -38,10 +27,9 @@ struct Pages {
 }
 
 impl Notebook {
-    /// An empty one, which tells `tell` what is written into it.
-    pub fn new(tell: impl Fn(News<'_>) + Send + Sync + 'static) -> Self {
-        let (pages, changed) = Default::default();
-        Self(Arc::new(Shared { pages, changed, tell: Box::new(tell) }))
+    /// An empty one, which tells `tell` what each experiment came to.
+    pub fn new(tell: impl Fn(&Receipt) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Shared { pages: Mutex::default(), tell: Box::new(tell) }))
     }
 
     /// The experiment that runs.
@@ -54,51 +42,35 @@ impl Notebook {
         self.pages().receipts.iter().cloned().collect()
     }
 
-    /// Follows a number that grows with every change.
-    pub fn changed(&self) -> watch::Receiver<u64> {
-        self.0.changed.subscribe()
-    }
-
     /// Opens a page for an experiment by `plan`; `None` where another one is open.
     pub(super) fn begin(&self, plan: &Plan) -> Option<Experiment> {
-        let experiment = {
-            let mut pages = self.pages();
-            if pages.current.is_some() {
-                return None;
-            }
-            pages.begun += 1;
-            let now = Timestamp::now();
-            let experiment = Experiment {
-                number: pages.begun,
-                kind: plan.kind(),
-                title: plan.title(),
-                // As it is shown.
-                started_at: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
-                phase: Phase::Loading,
-                accepted: 0,
-                refused: 0,
-            };
-            pages.current = Some(experiment.clone());
-            experiment
+        let mut pages = self.pages();
+        if pages.current.is_some() {
+            return None;
+        }
+        pages.begun += 1;
+        let now = Timestamp::now();
+        let experiment = Experiment {
+            number: pages.begun,
+            kind: plan.kind(),
+            title: plan.title(),
+            // As it is shown.
+            started_at: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
+            phase: Phase::Loading,
+            accepted: 0,
+            refused: 0,
         };
-        self.tell(News::Progress(Some(&experiment)));
+        pages.current = Some(experiment.clone());
         Some(experiment)
     }
 
     /// Notes how far the experiment is.
     pub(super) fn note(&self, phase: Phase, tally: &Tally) {
-        let experiment = {
-            let mut pages = self.pages();
-            let Some(current) = &mut pages.current else { return };
-            let now =
-                Experiment { phase, accepted: tally.accepted(), refused: tally.refused(), ..current.clone() };
-            if *current == now {
-                return;
-            }
-            *current = now;
-            current.clone()
-        };
-        self.tell(News::Progress(Some(&experiment)));
+        if let Some(current) = &mut self.pages().current {
+            current.phase = phase;
+            current.accepted = tally.accepted();
+            current.refused = tally.refused();
+        }
     }
 
     /// Closes the page.
@@ -109,8 +81,7 @@ impl Notebook {
             pages.receipts.push_front(receipt.clone());
             pages.receipts.truncate(RECEIPTS);
         }
-        self.tell(News::Progress(None));
-        self.tell(News::Receipt(&receipt));
+        (self.0.tell)(&receipt);
     }
 
     /// Closes a page that was left open by somebody who is no more.
@@ -140,11 +111,6 @@ impl Notebook {
         });
     }
 
-    fn tell(&self, news: News<'_>) {
-        (self.0.tell)(news);
-        self.0.changed.send_modify(|changes| *changes += 1);
-    }
-
     fn pages(&self) -> MutexGuard<'_, Pages> {
         // A panic while the lock is held leaves whole values behind.
         self.0.pages.lock().unwrap_or_else(PoisonError::into_inner)
@@ -158,7 +124,6 @@ mod tests {
     #[test]
     fn one_experiment_runs_at_a_time_and_the_last_twenty_receipts_are_kept() {
         let notebook = Notebook::new(|_| {});
-        let changed = notebook.changed();
 
         for number in 1..=RECEIPTS as u64 + 3 {
             let begun = notebook.begin(&Plan::PlaceOrders(7)).expect("none runs");
@@ -172,28 +137,26 @@ mod tests {
         assert_eq!(receipts.len(), RECEIPTS);
         assert_eq!(receipts[0].number, RECEIPTS as u64 + 3);
         assert_eq!((receipts[0].verdict, receipts[0].lost), (Verdict::Incomplete, None));
-        assert!(changed.has_changed().expect("the notebook is there"));
     }
 
     #[test]
-    fn only_news_are_told() {
+    fn it_knows_how_far_an_experiment_is_and_tells_what_it_came_to() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let heard = told.clone();
-        let notebook = Notebook::new(move |news| {
-            let news = match news {
-                News::Progress(experiment) => experiment.map(|it| (it.phase, it.accepted)),
-                News::Receipt(_) => None,
-            };
-            heard.lock().expect("no panic").push(news);
+        let notebook = Notebook::new(move |receipt| {
+            heard.lock().expect("no panic").push((receipt.number, receipt.accepted));
         });
         let mut tally = Tally::default();
         notebook.begin(&Plan::PlaceOrders(1));
-        notebook.note(Phase::Loading, &tally);
         let order = tally.begin();
         tally.settle(order, super::super::Outcome::Accepted("o1".to_owned()));
-        notebook.note(Phase::Loading, &tally);
-        notebook.note(Phase::Loading, &tally);
 
-        assert_eq!(*told.lock().expect("no panic"), [Some((Phase::Loading, 0)), Some((Phase::Loading, 1))]);
+        notebook.note(Phase::Draining, &tally);
+
+        let current = notebook.current().map(|it| (it.phase, it.accepted, it.refused));
+        assert_eq!(current, Some((Phase::Draining, 1, 0)));
+        assert_eq!(*told.lock().expect("no panic"), []);
+        notebook.give_up("it is enough");
+        assert_eq!(*told.lock().expect("no panic"), [(1, 1)]);
     }
 }

@@ -67,7 +67,7 @@ impl Site {
         };
         let (path, body) = breaking.request();
         match self.fleet.ask(&place, Method::POST, &path, Some(&body), ASK_DEADLINE).await {
-            Heard::Said(_) | Heard::Refused(202, _) => Ok(()),
+            Heard::Said(_) => Ok(()),
             Heard::Refused(status, said) => {
                 let why = said["detail"].as_str().or(said["error"].as_str()).unwrap_or("without a reason");
                 Err(format!("{} refused the fault: {status}, {why}", breaking.service))

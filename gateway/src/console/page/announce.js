@@ -1,6 +1,7 @@
 // Says in a live region what broke and what healed, for those who listen rather than look.
 
 import { byId, make } from './dom.js'
+import { capital } from './words.js'
 
 const KEEP = 5
 
@@ -34,5 +35,3 @@ export function announceChanges(snapshot) {
   }
   before = states
 }
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)

@@ -2,9 +2,9 @@
 
 import { ask } from './api.js'
 import { confirmed } from './confirm.js'
-import { byId, idLink, make, setAttribute, setText, showFacts, showList } from './dom.js'
+import { byId, idLink, make, showFacts, showList, showNote } from './dom.js'
 import { isShown, whenShown } from './tabs.js'
-import { bytes, clockTime, count, day } from './words.js'
+import { bytes, capital, clockTime, count, day } from './words.js'
 
 const LIMIT = 100
 
@@ -51,10 +51,7 @@ function show(text, isOdd = false) {
   showList(byId('dead-letters-list'), letters, ({ key }) => key, makeLetter)
 }
 
-function note(text, isOdd = false) {
-  setText(byId('dead-letters-note'), text)
-  setAttribute(byId('dead-letters-note'), 'data-state', isOdd ? 'odd' : null)
-}
+const note = (text, isOdd) => showNote(byId('dead-letters-note'), text, isOdd)
 
 function makeLetter(letter) {
   const headers = Object.entries(letter.headers ?? {}).map(([name, value]) => [
@@ -162,5 +159,3 @@ async function act(work) {
   note(`${said}. ${byId('dead-letters-note').textContent}`, failed)
   byId('panel-dead-letters').querySelector('h2').focus({ preventScroll: true })
 }
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)

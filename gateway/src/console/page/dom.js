@@ -30,6 +30,18 @@ export function setHidden(node, hidden) {
   if (node.hidden !== hidden) node.hidden = hidden
 }
 
+/** Says below a heading what is there, or what is odd about it. */
+export function showNote(node, text, isOdd = false) {
+  setText(node, text)
+  setAttribute(node, 'data-state', isOdd ? 'odd' : null)
+}
+
+/** Offers `names` in a <select>, besides what it offers already. */
+export function offer(select, names) {
+  const offered = new Set([...select.options].map(({ value }) => value))
+  for (const name of names) if (!offered.has(name)) select.append(make('option', { value: name }, name))
+}
+
 const parts = new WeakMap()
 
 /**

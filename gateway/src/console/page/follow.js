@@ -2,7 +2,7 @@
 
 import { ask } from './api.js'
 import { micros } from './clock.js'
-import { byId, idLink, make, setAttribute, setText, showFacts, showList } from './dom.js'
+import { byId, idLink, make, setAttribute, setText, showFacts, showList, showNote } from './dom.js'
 import { go, isShown, whenShown } from './tabs.js'
 import { clockTime, count, day, duration } from './words.js'
 
@@ -61,7 +61,7 @@ async function load(id, begun) {
     if (mine !== question) return
     show(events)
     const missing = silent?.length ? ` (without ${silent.join(' and ')}, not answering)` : ''
-    const none = `No event is known that is, or is about, this id. The ledger keeps the last hundred thousand.`
+    const none = `No event is known that is, or is about, this id. The ledger keeps the newest events.`
     note(
       (events.length ? `${count(events.length, 'event')}${events.length > 1 ? ', newest first' : ''}` : none) + missing,
       !events.length || missing,
@@ -80,10 +80,7 @@ function wait(id, begun) {
   }, AGAIN_MS)
 }
 
-function note(text, isOdd = false) {
-  setText(byId('follow-note'), text)
-  setAttribute(byId('follow-note'), 'data-state', isOdd ? 'odd' : null)
-}
+const note = (text, isOdd) => showNote(byId('follow-note'), text, isOdd)
 
 function show(events) {
   showList(byId('follow-list'), events, ({ id }) => id, makeEvent)

@@ -1,7 +1,7 @@
 // What the services write into their logs, changed while they run.
 
 import { ask } from './api.js'
-import { byId, make, setHidden, setText, showFacts } from './dom.js'
+import { byId, offer, setHidden, setText, showFacts } from './dom.js'
 
 export function startLevel() {
   const dialog = byId('level-dialog')
@@ -45,8 +45,5 @@ function show(levels) {
     byId('level-list'),
     Object.entries(levels).map(([service, level]) => [service, level ?? 'does not answer']),
   )
-  const { service } = byId('level-form').elements
-  for (const name of Object.keys(levels)) {
-    if (![...service.options].some(({ value }) => value === name)) service.append(make('option', { value: name }, name))
-  }
+  offer(byId('level-form').elements.service, Object.keys(levels))
 }

@@ -1,7 +1,7 @@
 // One link: a wire on which dots run as fast as what flows, or which is visibly cut.
 
 import { make, setAttribute, setText } from './dom.js'
-import { showState } from './states.js'
+import { makeState, showState } from './states.js'
 import { rate } from './words.js'
 
 const still = matchMedia('(prefers-reduced-motion: reduce)')
@@ -14,12 +14,7 @@ const WORDS = { up: '', degraded: 'degraded', down: 'broken' }
 export function makeLink(from, to, { place, way }) {
   const dots = make('span', { class: 'dots' })
   const wire = make('span', { class: 'wire', 'aria-hidden': 'true' }, dots, make('span', { class: 'cut' }))
-  const state = make(
-    'span',
-    { class: 'state' },
-    make('span', { class: 'symbol', 'aria-hidden': 'true' }),
-    make('span', { class: 'words' }),
-  )
+  const state = makeState()
   const speed = make('span', { class: 'rate' })
   const detail = make('span', { class: 'detail' })
   const node = make(

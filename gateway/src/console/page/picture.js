@@ -10,7 +10,8 @@ import { counting, now } from './clock.js'
 import { byId, make, setAttribute, setHidden, setText, showList } from './dom.js'
 import { makeLink } from './links.js'
 import { makeProcess } from './processes.js'
-import { showState } from './states.js'
+import { makeState, showState } from './states.js'
+import { waitingIn } from './verdict.js'
 import { number } from './words.js'
 
 const SIDES = { orders: 'left', users: 'right' }
@@ -59,12 +60,7 @@ function placeOf(from, to) {
 const RANK = ['silent', 'unready', 'degraded', 'ready']
 
 function makeNode(name) {
-  const state = make(
-    'span',
-    { class: 'state' },
-    make('span', { class: 'symbol', 'aria-hidden': 'true' }),
-    make('span', { class: 'words' }),
-  )
+  const state = makeState()
   const figures = make('span', { class: 'figures' })
   const processes = make('ul', { class: 'processes', 'aria-label': `Processes of ${name}` })
   const node = make(
@@ -91,7 +87,7 @@ function makeNode(name) {
 
 function figuresOf(processes) {
   const sum = (of) => processes.reduce((total, process) => total + (of(process) ?? 0), 0)
-  const outbox = sum((process) => process.actors?.find(({ name }) => name === 'repository')?.observed?.outboxPending)
+  const outbox = waitingIn(processes)
   const said = [`${number(sum((process) => process.counts?.requests))} answered`]
   const failures = sum((process) => process.counts?.failures)
   if (failures) said.push(`${number(failures)} failed`)
@@ -107,12 +103,7 @@ const BROKER = {
 }
 
 function makeBroker() {
-  const state = make(
-    'span',
-    { class: 'state' },
-    make('span', { class: 'symbol', 'aria-hidden': 'true' }),
-    make('span', { class: 'words' }),
-  )
+  const state = makeState()
   const figures = make('span', { class: 'figures' })
   const name = make('p', { class: 'broker-name' })
   const away = make('span', { class: 'since' })

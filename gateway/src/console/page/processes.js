@@ -3,18 +3,13 @@
 import { makeActor } from './actors.js'
 import { counting, now } from './clock.js'
 import { make, setHidden, setText, showList } from './dom.js'
-import { showState } from './states.js'
+import { makeState, showState } from './states.js'
 import { clockTime, duration, seconds } from './words.js'
 
 export function makeProcess() {
   const address = make('span', { class: 'address' })
   const about = make('span', { class: 'about' })
-  const state = make(
-    'span',
-    { class: 'state' },
-    make('span', { class: 'symbol', 'aria-hidden': 'true' }),
-    make('span', { class: 'words' }),
-  )
+  const state = makeState()
   const trouble = make('p', { class: 'trouble' })
   const actors = make('ul', { class: 'actors', 'aria-label': 'Actors' })
   const titles = make(

@@ -1,16 +1,11 @@
 // What an experiment came to, as counted from the stores.
 
 import { make, setText, showFacts, showList } from './dom.js'
-import { showState } from './states.js'
+import { makeState, showState } from './states.js'
 import { clockTime, duration, number } from './words.js'
 
 export function makeReceipt({ number: serial, title, startedAt }) {
-  const verdict = make(
-    'span',
-    { class: 'verdict' },
-    make('span', { class: 'symbol', 'aria-hidden': 'true' }),
-    make('span', { class: 'words' }),
-  )
+  const verdict = makeState('verdict')
   const facts = make('dl', { class: 'facts' })
   const notes = make('ul', { class: 'notes' })
   const header = make(
@@ -30,7 +25,7 @@ export function makeReceipt({ number: serial, title, startedAt }) {
         ['lasted', lasted(receipt.lastedMs)],
         ['fault', lasted(receipt.faultMs)],
         ['works again after', lasted(receipt.recoveredMs)],
-        ['accepted meanwhile', counted(receipt.accepted)],
+        ['accepted in all', counted(receipt.accepted)],
         ['refused', counted(receipt.refused)],
         ['without an answer', receipt.unknown ? number(receipt.unknown) : null],
         ['events waited', counted(receipt.waited)],

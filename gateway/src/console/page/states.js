@@ -1,6 +1,6 @@
 // The few states that things are in: each has a symbol and a word besides its colour, which the style sheet gives by `data-state`.
 
-import { setAttribute, setText } from './dom.js'
+import { make, setAttribute, setText } from './dom.js'
 
 const SYMBOLS = { good: '●', busy: '◐', odd: '▲', bad: '✕', silent: '○', unknown: '·' }
 
@@ -24,6 +24,15 @@ const OF = {
 }
 
 export const kindOf = (state) => OF[state] ?? 'unknown'
+
+/** Makes what `showState` fills. */
+export const makeState = (name = 'state') =>
+  make(
+    'span',
+    { class: name },
+    make('span', { class: 'symbol', 'aria-hidden': 'true' }),
+    make('span', { class: 'words' }),
+  )
 
 /** Shows a state on `node`, which has a child `.symbol`, and the words in its child `.words`. */
 export function showState(node, state, words = state) {

@@ -2,7 +2,7 @@
 
 import { ask } from './api.js'
 import { counting, now } from './clock.js'
-import { byId, make, setAttribute, setHidden, setText, showList } from './dom.js'
+import { byId, make, offer, setAttribute, setHidden, setText, showList, showNote } from './dom.js'
 import { isShown, whenShown } from './tabs.js'
 import { clockTime, count, day, sentence } from './words.js'
 
@@ -40,9 +40,7 @@ export function startTimeline() {
 /** Hears of every snapshot; asks again when something happened since. */
 export function timelineHears(snapshot) {
   const service = byId('timeline-filter').elements.service
-  for (const name of ['gateway', ...snapshot.services.map((each) => each.name)]) {
-    if (![...service.options].some(({ value }) => value === name)) service.append(make('option', { value: name }, name))
-  }
+  offer(service, ['gateway', ...snapshot.services.map(({ name }) => name)])
   const incidents = JSON.stringify(snapshot.incidents ?? {})
   const isDue = incidents !== seen || (hasOpen && Date.now() - loadedAt >= OPEN_MS)
   seen = incidents
@@ -86,10 +84,7 @@ function show({ items, silent }, isFiltered) {
   )
 }
 
-function note(text, isOdd = false) {
-  setText(byId('timeline-note'), text)
-  setAttribute(byId('timeline-note'), 'data-state', isOdd ? 'odd' : null)
-}
+const note = (text, isOdd) => showNote(byId('timeline-note'), text, isOdd)
 
 function makeEntry({ kind, service, at }) {
   const said = make('p', { class: 'sentence' })
@@ -108,11 +103,7 @@ function makeEntry({ kind, service, at }) {
       const isOpen = !incident.endedAt
       setAttribute(node, 'data-open', isOpen)
       const begun = Date.parse(incident.at)
-      const tell = () =>
-        setText(
-          said,
-          sentence(incident, isOpen ? now() - begun : (incident.durationMs ?? Date.parse(incident.endedAt) - begun)),
-        )
+      const tell = () => setText(said, sentence(incident, isOpen ? now() - begun : incident.durationMs))
       counting(said, isOpen ? tell : null)
       tell()
       setText(why, kind === 'operator' ? '' : (incident.cause ?? ''))

@@ -2,7 +2,7 @@
 
 import { byId } from './dom.js'
 import { showState } from './states.js'
-import { count } from './words.js'
+import { capital, count } from './words.js'
 
 export function showVerdict(snapshot) {
   const troubles = troublesOf(snapshot)
@@ -21,7 +21,7 @@ export function troublesOf({ broker, services, links, gateway }) {
   const troubles = []
   const say = (said, bad = true) => troubles.push({ said, bad })
 
-  const waits = waitingIn(services)
+  const waits = waitingIn(services.flatMap(({ processes }) => processes))
   const waiting = waits ? `, ${count(waits, 'event')} ${waits === 1 ? 'waits' : 'wait'}` : ', events will wait'
   if (broker.state === 'away') say(`the broker is away${waiting}`)
   if (broker.state === 'blocked') say(`the broker takes no events${waiting}`, false)
@@ -49,13 +49,9 @@ export function troublesOf({ broker, services, links, gateway }) {
   return troubles
 }
 
-/** The events in the outboxes of all processes. */
-export function waitingIn(services) {
-  const actors = services.flatMap(({ processes }) => processes).flatMap(({ actors }) => actors ?? [])
-  return actors.reduce(
-    (sum, { name, observed }) => sum + (name === 'repository' ? (observed?.outboxPending ?? 0) : 0),
-    0,
-  )
+/** The events in the outboxes of `processes`. */
+export function waitingIn(processes) {
+  const actors = processes.flatMap((process) => process?.actors ?? [])
+  const waits = ({ name, observed }) => (name === 'repository' ? (observed?.outboxPending ?? 0) : 0)
+  return actors.reduce((sum, actor) => sum + waits(actor), 0)
 }
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)

@@ -30,6 +30,8 @@ export const number = (value) => (typeof value === 'number' ? value.toLocaleStri
 
 export const count = (amount, one, many = `${one}s`) => `${number(amount)} ${amount === 1 ? one : many}`
 
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1)
+
 /** A rate per second, in as many digits as say something. */
 export function rate(value) {
   if (!(value > 0)) return '0/s'
@@ -59,7 +61,7 @@ export function cause(exit) {
   return exit.message ? `${exit.kind}: ${exit.message}` : String(exit.kind ?? '')
 }
 
-/** What one entry of the timeline says, in one sentence; `lasted` in milliseconds, for an open one until now. */
+/** What one entry of the timeline says, in one sentence; `lasted` in milliseconds: until now for an open one, null where nobody knows. */
 export function sentence(incident, lasted) {
   const { kind, subject, cause: why, attempts, generation } = incident
   if (kind === 'operator') return `${subject}: ${why}`
@@ -73,9 +75,10 @@ export function sentence(incident, lasted) {
       actor: () => so(`${subject} restarted, back after ${time}`, `${subject} is down for ${time}`),
       link: () => so(`${subject} away ${time}`, `${subject} is away for ${time}`),
       blocked: () => so(`${subject} blocked publishers for ${time}`, `${subject} blocks publishers for ${time}`),
-      breaker: () => so(`breaker of ${subject} open ${time}`, `breaker of ${subject} is open for ${time}`),
-      ejection: () => so(`${subject} left alone for ${time}`, `${subject} is left alone for ${time}`),
-      process: () => so(`process ended, serving again after ${time}`, `process ended, away for ${time}`),
+      breaker: () => so(`breaker opened: ${subject}, for ${time}`, `breaker opened: ${subject}, for ${time} now`),
+      ejection: () =>
+        so(`not ready, left alone: ${subject}, for ${time}`, `not ready, left alone: ${subject}, for ${time} now`),
+      process: () => so(`process ended, ${returned(lasted)}`, `process ended, away for ${time}`),
     }[kind]?.() ?? `${kind} of ${subject}, ${time}`
   if (attempts > 1) rest.push(`${number(attempts)} attempts`)
   if (kind === 'actor' && generation) rest.push(`generation ${number(generation)} ended`)
@@ -84,6 +87,10 @@ export function sentence(incident, lasted) {
     rest.push(`drained in ${duration(incident.drainedMs)}`)
   return [first, ...rest].join(', ')
 }
+
+/** Whoever brings a process back may not have said when the one before ended. */
+const returned = (lasted) =>
+  typeof lasted === 'number' ? `serving again after ${duration(lasted)}` : 'nobody knows for how long it was away'
 
 /** Bytes as people say them. */
 export function bytes(size) {

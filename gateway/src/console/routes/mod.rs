@@ -1,5 +1,5 @@
-//! The endpoints of the console: one a file. Handlers parse, ask, and map the answer; who gets here is decided before
-//! ([`Access`](super::Access)).
+//! The endpoints of the console: one a file, except that what can be done with dead letters, and with experiments, is
+//! together. Handlers parse, ask, and map the answer; who gets here is decided before ([`Access`]).
 
 mod state;
 
