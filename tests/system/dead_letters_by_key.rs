@@ -136,7 +136,12 @@ async fn one_letter_is_replayed_another_discarded_and_the_third_left_by_command(
     let (order, nonsense) = (key_of("event-1"), key_of("not JSON"));
     assert!(listed.contains(r#""x-tenant":"t1""#), "{listed}");
 
-    for unsure in [&["replay"][..], &["discard", "--key", &nonsense]] {
+    for unsure in [
+        &["replay"][..],
+        &["replay", "users.order-created"],
+        &["replay", "--key", &order],
+        &["discard", "--key", &nonsense],
+    ] {
         let Output { status, stderr, .. } = run(unsure).await;
         assert_eq!(status.code(), Some(1), "{unsure:?}");
         assert!(String::from_utf8_lossy(&stderr).contains("--yes"), "{unsure:?}");
@@ -150,7 +155,7 @@ async fn one_letter_is_replayed_another_discarded_and_the_third_left_by_command(
         assert!(String::from_utf8_lossy(&stderr).contains("no dead letter has the key"), "{gone:?}");
     }
     ada_registers(&system).await;
-    assert_eq!(succeed(run(&["replay", "--key", &order]).await), "replayed 1, left 1\n");
+    assert_eq!(succeed(run(&["replay", "--key", &order, "--yes"]).await), "replayed 1, left 1\n");
     wait_order_count(&system, 1).await;
     let left = succeed(run(&["list"]).await);
     assert!(left.contains("event-2") && !left.contains("event-1"), "{left}");

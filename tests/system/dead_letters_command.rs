@@ -41,7 +41,7 @@ async fn an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone()
             assert!(line.contains(value), "{line:?} without {value:?}");
         }
     }
-    let of_another_queue = dead_letters(&["replay", "orders.user-created"], &system.amqp_url).await;
+    let of_another_queue = dead_letters(&["replay", "orders.user-created", "--yes"], &system.amqp_url).await;
     assert_eq!(of_another_queue, "replayed 0, left 1\n");
 
     assert!(system.users.terminate().await.success());
