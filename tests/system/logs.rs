@@ -182,6 +182,35 @@ async fn the_level_is_changed_while_the_process_runs() {
     system.finish().await;
 }
 
+async fn the_log_level_of_one_or_all_is_changed_while_they_run() {
+    let system = system().without_broker().start().await;
+    let admin = &system.gateway.internal;
+    let put = |body: Value| admin.call(Method::PUT, "/log-level").json(&body);
+    let before = admin.get("/log-level").await.expect(200).json();
+    assert!(["gateway", "users", "orders"].iter().all(|service| before[service].is_string()), "{before}");
+
+    let one = put(json!({ "level": "debug", "service": "orders" })).await.expect(200).json();
+    let mut expected = before.clone();
+    expected["orders"] = json!("debug");
+    assert_eq!(one, expected);
+    let all = put(json!({ "level": "warn" })).await.expect(200).json();
+    assert_eq!(all, json!({ "gateway": "warn", "users": "warn", "orders": "warn" }));
+
+    problem(&put(json!({ "level": "loud" })).await, 400, "invalid level");
+    problem(&put(json!({ "level": "loud", "service": "users" })).await, 400, "invalid level");
+    problem(&put(json!({ "level": "info", "service": "nobody" })).await, 400, "no such service");
+    assert_eq!(admin.get("/log-level").await.expect(200).json(), all);
+    let noted = admin.get("/console/timeline?kind=operator&service=gateway").await.expect(200).json();
+    assert_eq!(noted["items"].as_array().map(Vec::len), Some(1), "{noted}");
+
+    system.users.kill9();
+    problem(&put(json!({ "level": "info", "service": "users" })).await, 503, "service unavailable");
+    let rest = put(json!({ "level": "info" })).await.expect(200).json();
+    assert_eq!(rest, json!({ "gateway": "info", "users": null, "orders": "info" }));
+    system.expect_no_broker();
+    system.finish().await;
+}
+
 async fn no_secret_is_logged_at_any_level() {
     const PASSWORD: &str = "zebra crossing seven";
     const ADMIN: &str = "umbrella stand nine";
@@ -268,4 +297,6 @@ warren::stories! {
         the_level_is_changed_while_the_process_runs,
         no_secret_is_logged_at_any_level,
         a_log_that_cannot_be_written_as_asked_is_a_mistake_like_any_other;
+    without a broker:
+        the_log_level_of_one_or_all_is_changed_while_they_run;
 }
