@@ -34,7 +34,7 @@ enum Action {
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
     },
-    /// Send dead letters back to the queues they were in, to be attempted anew
+    /// Send dead letters back to the queues they were in, to be attempted anew; asks first, or wants --yes
     Replay {
         /// Only those that were in this queue, such as users.order-created
         #[arg(conflicts_with = "key")]
@@ -47,7 +47,7 @@ enum Action {
         #[command(flatten)]
         sure: Sure,
     },
-    /// Remove a dead letter for ever
+    /// Remove a dead letter for ever; asks first, or wants --yes
     Discard {
         /// The one that `list` shows with this key
         #[arg(long, value_name = "K")]
@@ -61,7 +61,7 @@ enum Action {
 /// Whether the operator means it.
 #[derive(Args, Debug)]
 struct Sure {
-    /// Do not ask whether this is meant: replaying everything, or discarding, asks otherwise
+    /// Do not ask whether this is meant; without a terminal to ask on, nothing is changed otherwise
     #[arg(long)]
     yes: bool,
 }
@@ -75,17 +75,22 @@ async fn run(Options { action, broker }: &Options) -> Result<(), Box<dyn Error>>
     let operator = DeadLetters::new(config(broker.as_deref())?);
     let text = match action {
         Action::List { limit } => listing(&operator.list(*limit).await?, *limit),
-        Action::Replay { key: Some(key), .. } => match operator.replay_one(key).await? {
-            Some(Replayed { replayed: 0, .. }) => {
-                return Err(format!("{key} stays: the queue that it was in does not take it").into());
+        Action::Replay { key: Some(key), sure, .. } => {
+            sure.confirm(&format!("Send the dead letter {key} back to its queue?"))?;
+            match operator.replay_one(key).await? {
+                Some(Replayed { replayed: 0, .. }) => {
+                    return Err(format!("{key} stays: the queue that it was in does not take it").into());
+                }
+                Some(replayed) => replayed_text(replayed),
+                None => return Err(no_such_letter(key)),
             }
-            Some(replayed) => replayed_text(replayed),
-            None => return Err(no_such_letter(key)),
-        },
+        }
         Action::Replay { queue, key: None, sure } => {
-            if queue.is_none() {
-                sure.confirm(&format!("Send every dead letter at {} back to its queue?", operator.broker()))?;
-            }
+            let which = queue.as_deref().map(|queue| format!(" of {queue}")).unwrap_or_default();
+            sure.confirm(&format!(
+                "Send every dead letter{which} at {} back to its queue?",
+                operator.broker()
+            ))?;
             replayed_text(operator.replay(queue.as_deref()).await?)
         }
         Action::Discard { key, sure } => {

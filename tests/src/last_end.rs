@@ -3,13 +3,8 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
+use common::timeline::{LAST_ENDED_AT, LAST_EXIT};
 use jiff::Timestamp;
-
-/// Says how, such as `signal 9` or `exit code 70`.
-const EXIT: &str = "WARREN_LAST_EXIT";
-
-/// Says when.
-const ENDED_AT: &str = "WARREN_LAST_ENDED_AT";
 
 /// A process's end that was not in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +27,8 @@ impl LastEnd {
     /// Tells the process that `command` starts; where there is nothing to tell, it hears nothing, whatever we were told.
     pub fn tell(last: Option<&Self>, command: &mut Command) {
         match last {
-            Some(Self { how, at }) => command.env(EXIT, how).env(ENDED_AT, format!("{at:.3}")),
-            None => command.env_remove(EXIT).env_remove(ENDED_AT),
+            Some(Self { how, at }) => command.env(LAST_EXIT, how).env(LAST_ENDED_AT, format!("{at:.3}")),
+            None => command.env_remove(LAST_EXIT).env_remove(LAST_ENDED_AT),
         };
     }
 }
@@ -55,7 +50,7 @@ mod tests {
         for (status, how) in [(9, "signal 9"), (70 << 8, "exit code 70")] {
             let last = LastEnd::of(ExitStatus::from_raw(status), at);
 
-            let expected = [(ENDED_AT, "2026-11-22T13:00:00.123Z"), (EXIT, how)];
+            let expected = [(LAST_ENDED_AT, "2026-11-22T13:00:00.123Z"), (LAST_EXIT, how)];
             assert_eq!(told(last.as_ref()), expected.map(|(name, value)| (name.into(), Some(value.into()))));
         }
     }
@@ -63,6 +58,6 @@ mod tests {
     #[test]
     fn of_an_end_in_order_it_hears_nothing() {
         assert_eq!(LastEnd::of(ExitStatus::from_raw(0), Timestamp::UNIX_EPOCH), None);
-        assert_eq!(told(None), [ENDED_AT, EXIT].map(|name| (name.into(), None)));
+        assert_eq!(told(None), [LAST_ENDED_AT, LAST_EXIT].map(|name| (name.into(), None)));
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use warren::harness::{BrokerKind, Folder, current_broker, eventually, eventually_equal, shared_vhost};
 use warren::http::Http;
@@ -29,6 +29,9 @@ async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
     let [keeper, at, exit] = &told(back)[..] else { panic!("{:?}", told(back)) };
     assert_eq!((keeper.as_str(), exit.as_str()), ("WARREN_KEEPER=cargo up", "WARREN_LAST_EXIT=signal 9"));
     assert!(at.starts_with("WARREN_LAST_ENDED_AT=20") && at.ends_with('Z'), "{at}");
+    let end = up.end_of_users().await;
+    assert_eq!((&end["subject"], &end["cause"]), (&json!("users"), &json!("signal 9")), "{end}");
+    assert!(end["endedAt"].is_string() && end["durationMs"].as_u64() > Some(0), "{end}");
     up.signal(Signal::TERM);
     let status = up.launcher.wait().await.expect("it ends");
 
@@ -237,6 +240,7 @@ struct Up {
     launcher: Child,
     gateway_port: u16,
     admin_port: u16,
+    users_port: u16,
     output: PathBuf,
     folder: Folder,
 }
@@ -257,7 +261,7 @@ impl Up {
         let folder = Folder::new();
         let output = folder.path().join("output");
         let file = File::create(&output).expect("the test's folder can be written");
-        let (gateway_port, admin_port) = (ports::free(), ports::free());
+        let (gateway_port, admin_port, users_port) = (ports::free(), ports::free(), ports::free());
 
         command
             .envs(environment.iter().copied())
@@ -267,14 +271,13 @@ impl Up {
             .arg(folder.path().join("data"));
         command.args(["--gateway-port", &gateway_port.to_string()]);
         command.args(["--admin-port", &admin_port.to_string()]);
-        for option in ["--users-port", "--orders-port"] {
-            if !arguments.contains(&option) {
-                command.args([option, &ports::free().to_string()]);
-            }
+        command.args(["--users-port", &users_port.to_string()]);
+        if !arguments.contains(&"--orders-port") {
+            command.args(["--orders-port", &ports::free().to_string()]);
         }
         command.stdout(file.try_clone().expect("a file can be opened twice")).stderr(file).kill_on_drop(true);
         let launcher = command.spawn().expect("this build's binary runs");
-        Self { launcher, gateway_port, admin_port, output, folder }
+        Self { launcher, gateway_port, admin_port, users_port, output, folder }
     }
 
     fn output(&self) -> String {
@@ -295,6 +298,22 @@ impl Up {
         api.post("/orders").json(&json!({ "userId": "u1", "items": ["book"] })).await.expect(201);
         let counted = async || api.get("/users/u1").await.expect(200).json()["orderCount"].as_i64();
         eventually_equal(Duration::from_secs(30), "orders of Ada", Some(count), counted).await;
+    }
+
+    /// The one end of a process that users tells of, once it answers.
+    async fn end_of_users(&self) -> Value {
+        let users = Http::new(format!("http://127.0.0.1:{}", self.users_port));
+        eventually(Duration::from_secs(30), "users tells how its last process ended", async || {
+            let answer = users.get("/timeline").send().await.map_err(|error| error.to_string())?;
+            let told = answer.expect(200).json();
+            let ends = told["items"].as_array().expect("a list").iter();
+            let ends: Vec<_> = ends.filter(|entry| entry["kind"] == "process").collect();
+            match ends[..] {
+                [end] => Ok(end.clone()),
+                _ => Err(told.to_string()),
+            }
+        })
+        .await
     }
 
     /// The process ids that the launcher prints after `text`.

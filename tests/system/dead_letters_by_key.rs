@@ -1,16 +1,15 @@
 //! An operator deals with one dead letter and leaves the others alone, over HTTP on the gateway's admin port and by
 //! `warren dead-letters`.
 
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
-use tokio::process::Command;
 use warren::harness::{System, eventually};
 use warren::service::Service;
 
-use crate::support::{Amqp, Message, WARREN, problem, system};
+use crate::support::{Amqp, Message, dead_letters, problem, succeed, system};
 
 const DEAD: &str = "events.dead";
 
@@ -126,7 +125,7 @@ fn with_id<'a>(letters: &'a [Value], id: &str) -> &'a Value {
 
 async fn one_letter_is_replayed_another_discarded_and_the_third_left_by_command() {
     let (system, _amqp) = three_letters().await;
-    let run = async |arguments: &[&str]| run(arguments, &system.amqp_url).await;
+    let run = async |arguments: &[&str]| dead_letters(arguments, &system.amqp_url).await;
     let listed = succeed(run(&["list"]).await);
     let key_of = |what: &str| {
         let block = listed.split("\n\n").find(|block| block.contains(what)).expect("it is listed");
@@ -136,7 +135,12 @@ async fn one_letter_is_replayed_another_discarded_and_the_third_left_by_command(
     let (order, nonsense) = (key_of("event-1"), key_of("not JSON"));
     assert!(listed.contains(r#""x-tenant":"t1""#), "{listed}");
 
-    for unsure in [&["replay"][..], &["discard", "--key", &nonsense]] {
+    for unsure in [
+        &["replay"][..],
+        &["replay", "users.order-created"],
+        &["replay", "--key", &order],
+        &["discard", "--key", &nonsense],
+    ] {
         let Output { status, stderr, .. } = run(unsure).await;
         assert_eq!(status.code(), Some(1), "{unsure:?}");
         assert!(String::from_utf8_lossy(&stderr).contains("--yes"), "{unsure:?}");
@@ -150,7 +154,7 @@ async fn one_letter_is_replayed_another_discarded_and_the_third_left_by_command(
         assert!(String::from_utf8_lossy(&stderr).contains("no dead letter has the key"), "{gone:?}");
     }
     ada_registers(&system).await;
-    assert_eq!(succeed(run(&["replay", "--key", &order]).await), "replayed 1, left 1\n");
+    assert_eq!(succeed(run(&["replay", "--key", &order, "--yes"]).await), "replayed 1, left 1\n");
     wait_order_count(&system, 1).await;
     let left = succeed(run(&["list"]).await);
     assert!(left.contains("event-2") && !left.contains("event-1"), "{left}");
@@ -178,17 +182,6 @@ async fn while_the_broker_is_away_the_admin_port_says_so() {
     problem(&system.api.get("/dead-letters").await, 404, "not found");
     system.expect_no_broker();
     system.finish().await;
-}
-
-fn succeed(Output { status, stdout, stderr }: Output) -> String {
-    assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&stderr));
-    String::from_utf8(stdout).expect("the command prints text")
-}
-
-async fn run(arguments: &[&str], amqp_url: &str) -> Output {
-    let mut command = Command::new(WARREN);
-    command.arg("dead-letters").args(arguments).env("AMQP_URL", amqp_url).stdin(Stdio::null());
-    command.output().await.expect("this build's binary runs")
 }
 
 warren::stories! {

@@ -1,15 +1,13 @@
 //! An operator lists the dead letters and sends them back, by `warren dead-letters`.
 
-use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::process::Command;
 use warren::harness::eventually;
 use warren::ports;
 use warren::service::Service;
 
-use crate::support::{Amqp, Message, WARREN, system};
+use crate::support::{Amqp, Message, dead_letters, succeed, system};
 
 const DEAD: &str = "events.dead";
 
@@ -20,12 +18,13 @@ async fn an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone()
         .start()
         .await;
     let amqp = Amqp::connect(&system.amqp_url).await;
+    let told = async |arguments: &[&str]| succeed(dead_letters(arguments, &system.amqp_url).await);
     let order = json!({ "id": "o1", "userId": "u1", "items": ["book"], "status": "created" });
     amqp.publish(&Message::event("order.created", &order).id("event-1")).await;
     amqp.wait_depth(DEAD, 1).await;
 
     for _ in 0..2 {
-        let listed = dead_letters(&["list", "--limit", "5"], &system.amqp_url).await;
+        let listed = told(&["list", "--limit", "5"]).await;
         for (name, value) in [
             ("key", ""),
             ("queue", "users.order-created"),
@@ -41,13 +40,13 @@ async fn an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone()
             assert!(line.contains(value), "{line:?} without {value:?}");
         }
     }
-    let of_another_queue = dead_letters(&["replay", "orders.user-created"], &system.amqp_url).await;
+    let of_another_queue = told(&["replay", "orders.user-created", "--yes"]).await;
     assert_eq!(of_another_queue, "replayed 0, left 1\n");
 
     assert!(system.users.terminate().await.success());
     system.users.set_env("DEMO_DATA", "true");
     system.users.restart().await;
-    let replayed = dead_letters(&["replay", "--yes"], &system.amqp_url).await;
+    let replayed = told(&["replay", "--yes"]).await;
 
     assert_eq!(replayed, "replayed 1, left 0\n");
     eventually(Duration::from_secs(10), "the order is counted", async || {
@@ -55,7 +54,7 @@ async fn an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone()
         if user["orderCount"] == 1 { Ok(()) } else { Err(user) }
     })
     .await;
-    assert_eq!(dead_letters(&["list"], &system.amqp_url).await, "no dead letters\n");
+    assert_eq!(told(&["list"]).await, "no dead letters\n");
     system.finish().await;
 }
 
@@ -64,7 +63,7 @@ async fn a_broker_that_is_away_or_misnamed_ends_the_command_with_1_and_says_so()
     for (url, said) in [(nowhere.as_str(), "cannot connect to 127.0.0.1:"), ("amqps://me:secret@host", "TLS")]
     {
         for (arguments, name) in [(vec!["--broker", url], "--broker "), (vec![], "AMQP_URL ")] {
-            let output = run(&[&["list"], &arguments[..]].concat(), url).await;
+            let output = dead_letters(&[&["list"], &arguments[..]].concat(), url).await;
 
             let error = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(1), "{error}");
@@ -72,19 +71,6 @@ async fn a_broker_that_is_away_or_misnamed_ends_the_command_with_1_and_says_so()
             assert_eq!(error.contains(name), said == "TLS", "{error}");
         }
     }
-}
-
-/// What the command prints, where it succeeds.
-async fn dead_letters(arguments: &[&str], amqp_url: &str) -> String {
-    let Output { status, stdout, stderr } = run(arguments, amqp_url).await;
-    assert!(status.success(), "{arguments:?}: {status}: {}", String::from_utf8_lossy(&stderr));
-    String::from_utf8(stdout).expect("the command prints text")
-}
-
-async fn run(arguments: &[&str], amqp_url: &str) -> Output {
-    let mut command = Command::new(WARREN);
-    command.arg("dead-letters").args(arguments).env("AMQP_URL", amqp_url).stdin(Stdio::null());
-    command.output().await.expect("this build's binary runs")
 }
 
 warren::stories! {

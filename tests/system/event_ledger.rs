@@ -30,6 +30,50 @@ async fn an_order_is_followed_from_its_request_to_its_effect() {
     system.finish().await;
 }
 
+async fn the_gateway_tells_the_whole_way_of_an_order_whichever_id_it_is_asked_about() {
+    let system = system().start().await;
+    let admin = &system.gateway.internal;
+    let order = json!({ "userId": "u1", "items": ["book"] });
+    let placed = system.api.post("/api/orders").json(&order).await.expect(201);
+    let (order, request) =
+        (placed.json()["id"].clone(), placed.header("x-request-id").expect("an id").to_owned());
+    let order = order.as_str().expect("a text").to_owned();
+
+    let followed = async |id: &str| {
+        let ledger = admin.get(&format!("/console/ledger?q={id}")).await.expect(200).json();
+        assert_eq!(ledger["silent"], json!([]), "{ledger}");
+        let events = ledger["events"].as_array().expect("a list");
+        let event = events.iter().find(|event| event["type"] == "order.created").ok_or("no event")?;
+        let steps: Vec<(String, String)> = event["steps"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|step| (step["service"].to_string(), step["step"].to_string()))
+            .map(|(service, step)| (service.replace('"', ""), step.replace('"', "")))
+            .collect();
+        let has = |service: &str, step: &str| steps.iter().any(|(s, t)| s == service && t == step);
+        let way =
+            [("orders", "committed"), ("orders", "confirmed"), ("users", "applied"), ("users", "acked")];
+        match way.iter().find(|(service, step)| !has(service, step)) {
+            None => Ok::<_, String>((event["id"].as_str().expect("an id").to_owned(), steps)),
+            Some(missing) => Err(format!("no {missing:?} in {steps:?}")),
+        }
+    };
+    let (event, steps) = eventually(SOON, "its way is written down", async || followed(&order).await).await;
+    let place = |wanted: &str| steps.iter().position(|(_, step)| step == wanted);
+    assert!(place("committed") < place("applied") && place("applied") < place("acked"), "{steps:?}");
+    for id in [event.as_str(), &request] {
+        assert_eq!(followed(id).await, Ok((event.clone(), steps.clone())), "by {id}");
+    }
+
+    let nothing = admin.get("/console/ledger?q=no-such-thing").await.expect(200).json();
+    assert_eq!(nothing, json!({ "events": [], "silent": [] }));
+    for wrong in ["/console/ledger?q=", "/console/ledger?q=x&limit=0", "/console/timeline?limit=many"] {
+        problem(&admin.get(wrong).await, 400, "invalid query");
+    }
+    system.finish().await;
+}
+
 async fn what_a_killed_process_had_committed_is_told_by_the_next_one_and_each_attempt_is_a_step() {
     let folder = Folder::new();
     let node = private_node(&folder).await;
@@ -105,6 +149,8 @@ warren::stories! {
     on both brokers:
         an_order_is_followed_from_its_request_to_its_effect,
         what_a_killed_process_had_committed_is_told_by_the_next_one_and_each_attempt_is_a_step;
+    on any broker:
+        the_gateway_tells_the_whole_way_of_an_order_whichever_id_it_is_asked_about;
     without a broker:
         questions_that_cannot_be_answered_are_refused_with_what_is_wrong;
 }

@@ -57,6 +57,16 @@ async fn a_link_that_is_blocked_says_so_and_publishes_nothing_until_the_time_is_
     waiting(orders, 0.0).await;
     counted(&system, 1).await;
     assert_eq!(Actors::of(orders).await.generation("broker"), 1, "the link was never lost");
+    let blocks = eventually(DEADLINE, "the block is told with what waited for its end", async || {
+        let told = orders.internal.get("/timeline").await.expect(200).json();
+        let mut blocks = told["items"].as_array().expect("a list").clone();
+        blocks.retain(|entry| entry["kind"] == "blocked");
+        if blocks.iter().any(|entry| entry["drainedMs"].is_u64()) { Ok(blocks) } else { Err(told) }
+    })
+    .await;
+    let [block] = &blocks[..] else { panic!("one block is one entry: {blocks:?}") };
+    assert!(block["endedAt"].is_string() && block["durationMs"].as_u64() > Some(0), "{block}");
+    assert_eq!((&block["subject"], &block["waited"]), (&json!("broker"), &json!(1)), "{block}");
     system.finish().await;
 }
 

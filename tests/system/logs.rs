@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use warren::harness::{Child, System, eventually};
+use warren::http::Answer;
 use warren::service::Service;
 
 use crate::support::{problem, system};
@@ -125,33 +126,41 @@ async fn the_level_is_changed_while_the_process_runs() {
 
     for child in system.children() {
         let pid = child.pid();
-        let put =
-            |level: &str| child.internal.call(Method::PUT, "/log-level").json(&json!({ "level": level }));
+        let name = child.service().name();
+        // The gateway's admin port speaks for all of them; a service is asked for itself.
+        let is_gateway = child.service() == Service::Gateway;
+        let put = |level: &str| {
+            let body = match is_gateway {
+                true => json!({ "level": level, "service": name }),
+                false => json!({ "level": level }),
+            };
+            child.internal.call(Method::PUT, "/log-level").json(&body)
+        };
+        let level = |answer: Answer| answer.json()[if is_gateway { name } else { "level" }].clone();
         let seen = async |id: &str| {
-            let path = if child.service() == Service::Gateway { "/api/users/u1" } else { "/health/live" };
+            let path = if is_gateway { "/api/users/u1" } else { "/health/live" };
             child.http.get(path).header("x-request-id", id).await.expect(200);
             child.log_contains(&format!("request_id={id}"))
         };
-        let shown = child.internal.get("/log-level").await.expect(200).json();
-        assert_eq!(shown, json!({ "level": "info" }), "{}", child.service());
-        assert!(!seen("before").await, "{}", child.service());
+        assert_eq!(level(child.internal.get("/log-level").await.expect(200)), "info", "{name}");
+        assert!(!seen("before").await, "{name}");
 
-        let changed = put("info,common=debug,gateway=debug").await.expect(200).json();
-        assert_eq!(changed["level"], "info,common=debug,gateway=debug");
+        let changed = put("info,common=debug,gateway=debug").await.expect(200);
+        assert_eq!(level(changed), "info,common=debug,gateway=debug");
         eventually(DEADLINE, "debug lines are logged", async || {
             if seen("loud").await { Ok(()) } else { Err("not yet") }
         })
         .await;
 
         put("error").await.expect(200);
-        assert!(!seen("hushed").await, "{}", child.service());
+        assert!(!seen("hushed").await, "{name}");
         assert_eq!(
             child.log_count("event=log_level_changed"),
             2,
             "each change is logged, whatever the level"
         );
         problem(&put("loud").await, 400, "invalid level");
-        assert_eq!(child.internal.get("/log-level").await.json()["level"], "error");
+        assert_eq!(level(child.internal.get("/log-level").await.expect(200)), "error");
         put("info").await.expect(200);
         let told = child.internal.get("/timeline").await.expect(200).json();
         let latest = &told["items"][0];
@@ -162,6 +171,43 @@ async fn the_level_is_changed_while_the_process_runs() {
         );
         assert_eq!(child.pid(), pid, "without a restart");
     }
+
+    let all = json!({ "level": "warn" });
+    let changed = system.gateway.internal.call(Method::PUT, "/log-level").json(&all).await.expect(200).json();
+    assert_eq!(changed, json!({ "gateway": "warn", "users": "warn", "orders": "warn" }));
+    for child in [&system.users, &system.orders] {
+        let told = child.internal.get("/log-level").await.expect(200).json();
+        assert_eq!(told, json!({ "level": "warn" }), "{} itself", child.service());
+    }
+    system.finish().await;
+}
+
+async fn the_log_level_of_one_or_all_is_changed_while_they_run() {
+    let system = system().without_broker().start().await;
+    let admin = &system.gateway.internal;
+    let put = |body: Value| admin.call(Method::PUT, "/log-level").json(&body);
+    let before = admin.get("/log-level").await.expect(200).json();
+    assert!(["gateway", "users", "orders"].iter().all(|service| before[service].is_string()), "{before}");
+
+    let one = put(json!({ "level": "debug", "service": "orders" })).await.expect(200).json();
+    let mut expected = before.clone();
+    expected["orders"] = json!("debug");
+    assert_eq!(one, expected);
+    let all = put(json!({ "level": "warn" })).await.expect(200).json();
+    assert_eq!(all, json!({ "gateway": "warn", "users": "warn", "orders": "warn" }));
+
+    problem(&put(json!({ "level": "loud" })).await, 400, "invalid level");
+    problem(&put(json!({ "level": "loud", "service": "users" })).await, 400, "invalid level");
+    problem(&put(json!({ "level": "info", "service": "nobody" })).await, 400, "no such service");
+    assert_eq!(admin.get("/log-level").await.expect(200).json(), all);
+    let noted = admin.get("/console/timeline?kind=operator&service=gateway").await.expect(200).json();
+    assert_eq!(noted["items"].as_array().map(Vec::len), Some(1), "{noted}");
+
+    system.users.kill9();
+    problem(&put(json!({ "level": "info", "service": "users" })).await, 503, "service unavailable");
+    let rest = put(json!({ "level": "info" })).await.expect(200).json();
+    assert_eq!(rest, json!({ "gateway": "info", "users": null, "orders": "info" }));
+    system.expect_no_broker();
     system.finish().await;
 }
 
@@ -251,4 +297,6 @@ warren::stories! {
         the_level_is_changed_while_the_process_runs,
         no_secret_is_logged_at_any_level,
         a_log_that_cannot_be_written_as_asked_is_a_mistake_like_any_other;
+    without a broker:
+        the_log_level_of_one_or_all_is_changed_while_they_run;
 }

@@ -15,7 +15,7 @@ mod openapi;
 mod rate_limit;
 mod reload;
 
-mod admin_port;
+mod admin_access;
 mod bad_requests;
 mod deadlines;
 mod idempotency;
@@ -23,6 +23,9 @@ mod internal;
 mod logins;
 mod metrics;
 mod ownership;
+
+mod console_costs;
+mod console_picture;
 
 mod logs;
 mod spans;
@@ -75,11 +78,13 @@ fn main() -> ExitCode {
         bad_requests,
         deadlines,
         idempotency,
-        admin_port,
+        admin_access,
         internal,
         logins,
         metrics,
         ownership,
+        console_costs,
+        console_picture,
         logs,
         spans,
         traces,

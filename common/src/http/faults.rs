@@ -1,12 +1,15 @@
 //! Faults that are asked for over HTTP, of the link to the broker and of the process. Only with `DEMO_FAULTS`.
 
-use std::{env, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use actix_web::{HttpResponse, http::StatusCode, web};
 use rustix::process::{Signal, getpid, kill_process};
 use serde::Deserialize;
 
-use super::{JsonBody, Problem};
+use super::{
+    JsonBody, Problem,
+    keeper::{KEEPER, keeper},
+};
 use crate::{
     broker::{LinkFault, LinkFaults},
     timeline::{IncidentKind, Timeline},
@@ -17,9 +20,6 @@ const LONGEST_MS: u64 = 60_000;
 
 /// How long the answer has to leave before the process is killed.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-
-/// Names who starts the process again when it dies, such as `cargo up`.
-const KEEPER: &str = "WARREN_KEEPER";
 
 /// Adds `POST /process/fault` and, where there is a link, `POST /link/fault`; what is asked for is noted in `timeline`.
 pub(super) fn configure(routes: &mut web::ServiceConfig, link: Option<LinkFaults>, timeline: &Timeline) {
@@ -75,7 +75,7 @@ fn strike(
     ProcessFaultRequest::Kill: &ProcessFaultRequest,
     timeline: &Timeline,
 ) -> Result<HttpResponse, Problem> {
-    if !env::var(KEEPER).is_ok_and(|keeper| !keeper.trim().is_empty()) {
+    if keeper().is_none() {
         return Err(Problem::new(StatusCode::CONFLICT, "nobody to start it again").detail(format!(
             "nothing is known to start this process again when it dies; whatever does sets {KEEPER} to its name, as `cargo up` \
              does"

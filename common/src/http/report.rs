@@ -3,7 +3,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Totals;
+use super::{Totals, keeper::keeper};
 use crate::supervision::{ActorReport, Supervisor};
 
 /// A whole process, as `/actors` shows it.
@@ -39,7 +39,7 @@ impl ProcessReport {
             service,
             pid: std::process::id(),
             started_at: timeline.started(),
-            keeper: std::env::var("WARREN_KEEPER").ok().filter(|keeper| !keeper.is_empty()),
+            keeper: keeper(),
             faults,
             actors: supervisor.report_within(longest).await,
             counts,

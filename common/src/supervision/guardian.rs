@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
@@ -74,6 +75,16 @@ pub enum Fault {
     /// The actor does nothing for so long: its mailbox fills and its timers wait, while all others on its thread go on. The
     /// next fault, whatever it is, takes the place of this one.
     Stall(Duration),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panic => f.write_str("Panic"),
+            Self::Stop => f.write_str("Stop"),
+            Self::Stall(time) => write!(f, "Stall for {} ms", time.as_millis()),
+        }
+    }
 }
 
 /// What a guardian shows of its actor.

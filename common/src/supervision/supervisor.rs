@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     telemetry::metrics::{Counter, Family, Registry},
-    timeline::Timeline,
+    timeline::{IncidentKind, Timeline},
 };
 
 /// How long an actor may take to answer [`Observe`] before it is shown without its own state.
@@ -134,13 +134,14 @@ impl Supervisor {
         &self.0.timeline
     }
 
-    /// Injects a fault into the living generation of the named actor.
+    /// Injects a fault into the living generation of the named actor, which the timeline tells before what comes of it.
     ///
     /// # Errors
     /// When no actor has that name.
     pub fn inject(&self, actor: &str, fault: Fault) -> Result<(), NoSuchActor> {
         let children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
         let child = children.iter().find(|child| child.name == actor).ok_or(NoSuchActor)?;
+        self.0.timeline.note(IncidentKind::Operator, actor, &fault.to_string());
         // A full channel means that a fault is already on its way.
         let _ = child.faults.try_send(fault);
         Ok(())

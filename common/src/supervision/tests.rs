@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     backoff::Backoff,
     telemetry::metrics::Registry,
-    timeline::{Incident, Timeline},
+    timeline::{Incident, IncidentKind, Timeline},
 };
 
 /// Counts what it is told, and ends in the way it is told.
@@ -152,6 +152,8 @@ async fn an_injected_fault_ends_the_living_generation() {
     let again = async { while count(&handle).await != 1 {} };
     tokio::time::timeout(DEADLINE, again).await.expect("a fresh generation counts from 1");
     assert_eq!(supervisor.inject("nobody", Fault::Stop), Err(NoSuchActor));
+    let kinds: Vec<_> = incidents(&supervisor).into_iter().map(|incident| incident.kind).collect();
+    assert_eq!(kinds, [IncidentKind::Operator, IncidentKind::Actor], "who asked for it, and what came of it");
 }
 
 #[actix::test]
@@ -176,7 +178,9 @@ async fn a_stalled_actor_does_nothing_loses_nothing_and_holds_up_nobody_else() {
     // The next fault takes the place of this one, and the end of a stall is the end of it.
     supervisor.inject("stalled", Fault::Stall(Duration::ZERO)).expect("the actor exists");
     assert_eq!(stalled.ask(Count, DEADLINE).await, Ok(3), "the same generation, and it has got its mail");
-    assert_eq!(incidents(&supervisor), [], "nothing has ended");
+    let told: Vec<_> = incidents(&supervisor).into_iter().map(|it| (it.kind, it.subject, it.cause)).collect();
+    let asked = |cause: &str| (IncidentKind::Operator, "stalled".to_owned(), cause.to_owned());
+    assert_eq!(told, [asked("Stall for 3600000 ms"), asked("Stall for 0 ms")], "nothing has ended");
 
     supervisor.inject("stalled", LONG).expect("the actor exists");
     tokio::task::yield_now().await;

@@ -2,6 +2,12 @@ use jiff::Timestamp;
 
 use super::{Incident, IncidentKind};
 
+/// Where whoever brings a process back says how the one before ended, such as `signal 9`.
+pub const LAST_EXIT: &str = "WARREN_LAST_EXIT";
+
+/// Where it says when.
+pub const LAST_ENDED_AT: &str = "WARREN_LAST_ENDED_AT";
+
 /// How the last process of this service ended, as far as anybody knows.
 #[derive(Debug)]
 pub(super) struct LastEnd {
@@ -10,11 +16,10 @@ pub(super) struct LastEnd {
 }
 
 impl LastEnd {
-    /// Whoever brings a process back may say how the one before ended (`WARREN_LAST_EXIT`, such as `signal 9`) and when
-    /// (`WARREN_LAST_ENDED_AT`).
+    /// Whoever brings a process back may say how the one before ended ([`LAST_EXIT`]) and when ([`LAST_ENDED_AT`]).
     pub(super) fn from_env() -> Option<Self> {
-        let cause = std::env::var("WARREN_LAST_EXIT").ok().filter(|cause| !cause.is_empty())?;
-        let at = std::env::var("WARREN_LAST_ENDED_AT").ok().and_then(|at| at.parse().ok());
+        let cause = std::env::var(LAST_EXIT).ok().filter(|cause| !cause.is_empty())?;
+        let at = std::env::var(LAST_ENDED_AT).ok().and_then(|at| at.parse().ok());
         Some(Self { cause, at })
     }
 

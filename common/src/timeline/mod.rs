@@ -8,6 +8,7 @@ mod incident;
 mod last_end;
 
 pub use incident::{Incident, IncidentId, IncidentKind};
+pub use last_end::{LAST_ENDED_AT, LAST_EXIT};
 
 use std::{
     collections::BTreeMap,

@@ -6,10 +6,10 @@ use common::broker::{BrokerConfig, DeadLetters, Queues};
 use tokio::time::{Instant, sleep};
 
 use super::fault::KEEPERS;
+use super::ledgers::Ways;
 use super::resources::{self, Figures};
 use super::seen::{self, Seen};
 use super::site::Site;
-use super::ways::Ways;
 use crate::load::Ledger;
 use crate::load::audit::{self, Findings};
 use crate::service::Service;

@@ -21,8 +21,8 @@ mod probe;
 mod seen;
 
 mod audit;
-mod ways;
-pub use ways::Ways;
+mod ledgers;
+pub use ledgers::Ways;
 mod resources;
 
 mod receipt;

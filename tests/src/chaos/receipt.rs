@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::inject::{Struck, Trouble};
+use super::ledgers::Ways;
 use super::resources::{Figures, Held};
-use super::ways::Ways;
 use crate::load::Ledger;
 use crate::load::audit::{Finding, Findings};
 

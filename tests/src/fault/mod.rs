@@ -6,8 +6,8 @@ use options::{Action, Select};
 
 mod effect;
 
-mod told;
-use told::told;
+mod words;
+use words::told;
 
 mod table;
 use table::table;

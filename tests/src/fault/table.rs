@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::told::sentence;
+use super::words::sentence;
 use crate::broker::faults::Fired;
 
 /// The status that the broker answered, for a person.

@@ -53,10 +53,11 @@ impl Actors {
         self.actor(name)["observed"].clone()
     }
 
-    /// Its incidents, oldest first: each from its end until it worked again.
+    /// Its incidents, oldest first, each from its end until it worked again; not what somebody did to it.
     pub fn timeline(&self, name: &str) -> Vec<Value> {
         let entries = self.0["timeline"].as_array().expect("a timeline");
-        entries.iter().filter(|entry| entry["subject"] == name).cloned().collect()
+        let is_its_own = |entry: &&Value| entry["subject"] == name && entry["kind"] != "operator";
+        entries.iter().filter(is_its_own).cloned().collect()
     }
 
     /// How many deliveries the broker link has in progress; `None` where it consumes nothing.

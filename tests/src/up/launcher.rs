@@ -128,7 +128,7 @@ impl Running {
                 ("USER_URL", format!("http://127.0.0.1:{}", options.users_port)),
                 ("ORDER_URL", format!("http://127.0.0.1:{}", options.orders_port)),
                 ("DATA_DIR", data.join(service.name()).display().to_string()),
-                ("WARREN_KEEPER", KEEPER.to_owned()),
+                (common::http::KEEPER, KEEPER.to_owned()),
                 ("DEMO_DATA", env::var("DEMO_DATA").unwrap_or_else(|_| "true".into())),
             ]
             .into_iter()

@@ -9,6 +9,9 @@ pub use tap::Tap;
 mod problem;
 pub use problem::problem;
 
+mod dead_letters;
+pub use dead_letters::{dead_letters, succeed};
+
 pub mod wire;
 
 mod viewer;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+use warren::harness::System;
 
 /// A stream of server-sent events that is open.
 pub struct Viewer {
@@ -14,12 +15,23 @@ pub struct Viewer {
 }
 
 impl Viewer {
+    /// Begins to watch, where there is a place.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer, or has no place.
+    pub async fn of(system: &System) -> Self {
+        Self::watch(system).await.unwrap_or_else(|refused| panic!("{refused}"))
+    }
+
     /// Begins to watch; `Err` holds what a server answers that has no place.
     ///
     /// # Panics
     ///
     /// When the server does not take the connection or does not answer.
-    pub async fn watch(port: u16) -> Result<Self, String> {
+    pub async fn watch(system: &System) -> Result<Self, String> {
+        let port = system.gateway.internal.base().rsplit(':').next().and_then(|port| port.parse().ok());
+        let port: u16 = port.expect("the harness names the admin port");
         let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("the server listens");
         let (reading, mut writing) = split(stream);
         let head = "GET /console/events HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\nconnection: close\r\n\r\n";
