@@ -149,7 +149,7 @@ warren::stories! {
     on both brokers:
         an_order_is_followed_from_its_request_to_its_effect,
         what_a_killed_process_had_committed_is_told_by_the_next_one_and_each_attempt_is_a_step;
-    on any broker:
+    on the embedded broker:
         the_gateway_tells_the_whole_way_of_an_order_whichever_id_it_is_asked_about;
     without a broker:
         questions_that_cannot_be_answered_are_refused_with_what_is_wrong;

@@ -290,7 +290,7 @@ async fn a_log_that_cannot_be_written_as_asked_is_a_mistake_like_any_other() {
 }
 
 warren::stories! {
-    on both brokers:
+    on the embedded broker:
         every_line_of_the_json_log_is_an_object_with_its_fields,
         every_line_of_a_request_names_it_and_its_trace,
         text_names_the_request_as_well_and_once,

@@ -142,9 +142,9 @@ pub fn run(stories: Stories) -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// How many stories are told at a time: two more than there are cores, because most of them mostly wait.
+/// How many stories are told at a time: three more than there are cores, because most of them mostly wait.
 fn at_once() -> usize {
-    thread::available_parallelism().map_or(3, |cores| cores.get() + 2)
+    thread::available_parallelism().map_or(4, |cores| cores.get() + 3)
 }
 
 /// Says on which brokers the stories that the filter lets through are told, and why on one they are not. Returns those
