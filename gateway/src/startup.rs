@@ -81,7 +81,18 @@ impl Gateway {
     /// # Errors
     /// When one of the ports cannot be listened on.
     pub fn build(config: Config) -> io::Result<Self> {
-        let Config { public, admin, admin_token, settings, file, overrides, broker, data, faults } = config;
+        let Config {
+            public,
+            admin,
+            admin_token,
+            admin_names,
+            settings,
+            file,
+            overrides,
+            broker,
+            data,
+            faults,
+        } = config;
         // Before anything else: until it is caught, the signal ends the process.
         let hangups = signal(SignalKind::hangup())?;
         if settings.auth.mode == AuthMode::Open {
@@ -121,7 +132,7 @@ impl Gateway {
             link: None,
         };
         let (audience, feed) = (Audience::default(), Feed::default());
-        let access = Arc::new(Access::new(admin_token));
+        let access = Arc::new(Access::new(admin_token, admin_names));
         let console = Console {
             access: access.clone(),
             audience: audience.clone(),

@@ -15,6 +15,7 @@ mod openapi;
 mod rate_limit;
 mod reload;
 
+mod admin_hosts;
 mod admin_port;
 mod bad_requests;
 mod deadlines;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         bad_requests,
         deadlines,
         idempotency,
+        admin_hosts,
         admin_port,
         internal,
         logins,
