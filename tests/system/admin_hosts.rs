@@ -1,8 +1,9 @@
 //! By which names the gateway's admin port is reached: a page of somewhere else that lets a name of its own lead to this
-//! machine (DNS rebinding) gets nothing, even where it knows the token.
+//! machine (DNS rebinding) gets nothing, even where it knows the token; and what it may not read, it may not ask for.
 
 use std::time::Duration;
 
+use http::Method;
 use serde_json::json;
 use warren::harness::{Setup, System};
 use warren::http::Answer;
@@ -71,6 +72,44 @@ async fn the_console_is_open_to_browsers_by_the_names_of_this_machine_and_those_
     finish(system).await;
 }
 
+async fn a_page_of_somewhere_else_has_nothing_read_but_may_lead_to_the_console() {
+    let system = system().without_broker().start().await;
+    let admin = &system.gateway.internal;
+    let fetched =
+        [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "empty")];
+    let followed =
+        [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+    let framed =
+        [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+    let asked = async |method: Method, path: &str, headers: &[(&str, &str)]| {
+        let call = admin.call(method, path);
+        headers.iter().fold(call, |call, (name, value)| call.header(name, value)).await
+    };
+
+    for path in ["/dead-letters", "/console/state", "/console/ledger?q=u1", "/actors", "/metrics", "/"] {
+        problem(&asked(Method::GET, path, &fetched).await, 403, "cross-site request");
+        problem(
+            &asked(Method::GET, path, &[("origin", "http://evil.example")]).await,
+            403,
+            "cross-site request",
+        );
+        assert_eq!(asked(Method::HEAD, path, &fetched).await.status, 403, "{path}");
+    }
+    for path in ["/", "/console/index.html"] {
+        asked(Method::GET, path, &followed).await.expect(200);
+        problem(&asked(Method::GET, path, &framed).await, 403, "cross-site request");
+    }
+    problem(&asked(Method::GET, "/dead-letters", &followed).await, 403, "cross-site request");
+    problem(&asked(Method::POST, "/", &followed).await, 403, "cross-site request");
+    // What the console's own page reads, and what somebody opens by its address.
+    asked(Method::GET, "/console/state", &[("sec-fetch-site", "same-origin")]).await.expect(200);
+    asked(Method::GET, "/actors", &[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")])
+        .await
+        .expect(200);
+
+    finish(system).await;
+}
+
 async fn names_are_taken_where_there_is_no_token_too() {
     let names = "gateway.example";
     let system = system().without_broker().env(Service::Gateway, "ADMIN_NAMES", names).start().await;
@@ -130,6 +169,7 @@ warren::stories! {
         a_page_at_a_name_of_its_own_gets_nothing_even_with_the_token,
         who_is_no_browser_and_has_the_token_may_use_any_name,
         the_console_is_open_to_browsers_by_the_names_of_this_machine_and_those_of_admin_names,
+        a_page_of_somewhere_else_has_nothing_read_but_may_lead_to_the_console,
         names_are_taken_where_there_is_no_token_too,
         a_name_that_is_none_is_a_mistake;
 }

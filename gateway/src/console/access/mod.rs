@@ -130,9 +130,7 @@ impl Doorkeeper for Access {
         if matches!(visit.path, "/health/live" | "/health/ready") {
             return Ok(());
         }
-        if !matches!(visit.method, "GET" | "HEAD") {
-            same_site::check(visit)?;
-        }
+        same_site::check(visit)?;
         // Whoever shows the token and is no browser may call it as they like, such as those who collect metrics.
         if self.token.is_none() || host::is_of_browser(visit) || begins_session(visit) {
             self.names.check(visit)?;
