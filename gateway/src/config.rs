@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
+    time::Duration,
 };
 
 use common::{broker::BrokerConfig, config::Environment, http::HttpConfig};
@@ -11,6 +12,10 @@ use crate::{
     console::{AdminNames, AdminToken},
     settings::{Overrides, Settings},
 };
+
+/// How long requests to the admin server may take to finish at the end, at most: an operation on dead letters may last a
+/// minute, and can be given up at any time.
+const ADMIN_DRAIN: Duration = Duration::from_secs(5);
 
 /// Everything that the gateway is told.
 #[derive(Clone, Debug)]
@@ -45,6 +50,7 @@ impl Config {
             host: env.parse("ADMIN_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST), "an IP address"),
             port: env.parse("ADMIN_PORT", 8081, "a port from 0 to 65535"),
             workers: 1,
+            drain: public.drain.min(ADMIN_DRAIN),
             ..public.clone()
         };
         let admin_token = admin_token(env, admin.host);
