@@ -378,8 +378,9 @@ async fn flush(repository: &RepositoryHandle, broker: &Handle<BrokerActor>) {
     log::info!("event=outbox_not_flushed");
 }
 
-/// Ends the process where the stop takes longer than whoever asked for it waits.
-fn end_in_time() {
+/// Ends the process 24 s from now where it has not ended by then, because whoever asked it to waits no longer. To be
+/// called when the stop begins.
+pub fn end_in_time() {
     std::thread::spawn(|| {
         std::thread::sleep(STOP_DEADLINE);
         log::error!("event=stop_took_too_long");

@@ -3,14 +3,19 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
+    time::Duration,
 };
 
 use common::{broker::BrokerConfig, config::Environment, http::HttpConfig};
 
 use crate::{
-    console::AdminToken,
+    console::{AdminNames, AdminToken},
     settings::{Overrides, Settings},
 };
+
+/// How long requests to the admin server may take to finish at the end, at most: an operation on dead letters may last a
+/// minute, and can be given up at any time.
+const ADMIN_DRAIN: Duration = Duration::from_secs(5);
 
 /// Everything that the gateway is told.
 #[derive(Clone, Debug)]
@@ -21,6 +26,8 @@ pub struct Config {
     pub admin: HttpConfig,
     /// What whoever uses the admin server has to show (`ADMIN_TOKEN`).
     pub admin_token: Option<AdminToken>,
+    /// By which names browsers may reach the admin server, besides those of this machine (`ADMIN_NAMES`).
+    pub admin_names: AdminNames,
     /// The routing table and the policies, as they are at the start.
     pub settings: Settings,
     /// Where they were read from, and are again at a reload (`GATEWAY_CONFIG`).
@@ -43,9 +50,14 @@ impl Config {
             host: env.parse("ADMIN_HOST", IpAddr::V4(Ipv4Addr::LOCALHOST), "an IP address"),
             port: env.parse("ADMIN_PORT", 8081, "a port from 0 to 65535"),
             workers: 1,
+            drain: public.drain.min(ADMIN_DRAIN),
             ..public.clone()
         };
         let admin_token = admin_token(env, admin.host);
+        let admin_names = AdminNames::parse(&env.text("ADMIN_NAMES", "")).unwrap_or_else(|mistakes| {
+            mistakes.iter().for_each(|mistake| env.mistake(format!("ADMIN_NAMES {mistake}")));
+            AdminNames::default()
+        });
         let overrides = Overrides::from_env(env);
         let file = Some(env.text("GATEWAY_CONFIG", "")).filter(|file| !file.is_empty()).map(PathBuf::from);
         let settings = Settings::load(file.as_deref(), &overrides).unwrap_or_else(|mistakes| {
@@ -55,7 +67,7 @@ impl Config {
         let broker = BrokerConfig::from_env(env);
         let data = Some(env.text("DATA_DIR", "")).filter(|folder| !folder.is_empty()).map(PathBuf::from);
         let faults = env.flag("DEMO_FAULTS", false);
-        Self { public, admin, admin_token, settings, file, overrides, broker, data, faults }
+        Self { public, admin, admin_token, admin_names, settings, file, overrides, broker, data, faults }
     }
 }
 
@@ -103,6 +115,16 @@ mod tests {
 
         assert!(said.contains("ADMIN_TOKEN must be at least 8 characters long"), "{said}");
         assert!(!said.contains("secret"), "{said}");
+    }
+
+    #[test]
+    fn a_name_that_no_browser_could_say_is_a_mistake() {
+        let said =
+            mistakes(&[("ADMIN_NAMES", "gateway.example,http://other.example")]).expect("it is a mistake");
+
+        assert!(said.contains("ADMIN_NAMES must be names without scheme and port"), "{said}");
+        assert!(said.contains("http://other.example"), "{said}");
+        assert_eq!(mistakes(&[("ADMIN_NAMES", "gateway.example, 10.0.0.1")]), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use actix::{Arbiter, System};
 use arc_swap::ArcSwap;
 use common::{
     http::{Condition, Drain, HttpMetrics, Internal, Probes, Routes, Server, signals},
+    service,
     supervision::{ESCALATED, Spec, Supervisor},
     telemetry::{
         metrics::{self, Metrics},
@@ -50,7 +51,7 @@ pub fn run(config: Config) -> ExitCode {
             }
         };
         match Gateway::build(config) {
-            Ok(gateway) => gateway.run_until_stopped(stop).await,
+            Ok(gateway) => gateway.run_until_stopped(stop, service::end_in_time).await,
             Err(error) => {
                 log::error!("event=cannot_start error={:?}", error.to_string());
                 ExitCode::FAILURE
@@ -79,7 +80,18 @@ impl Gateway {
     /// # Errors
     /// When one of the ports cannot be listened on.
     pub fn build(config: Config) -> io::Result<Self> {
-        let Config { public, admin, admin_token, settings, file, overrides, broker, data, faults } = config;
+        let Config {
+            public,
+            admin,
+            admin_token,
+            admin_names,
+            settings,
+            file,
+            overrides,
+            broker,
+            data,
+            faults,
+        } = config;
         // Before anything else: until it is caught, the signal ends the process.
         let hangups = signal(SignalKind::hangup())?;
         if settings.auth.mode == AuthMode::Open {
@@ -119,7 +131,7 @@ impl Gateway {
             link: None,
         };
         let (audience, feed) = (Audience::default(), Feed::default());
-        let access = Arc::new(Access::new(admin_token));
+        let access = Arc::new(Access::new(admin_token, admin_names));
         let console = Console {
             access: access.clone(),
             audience: audience.clone(),
@@ -192,8 +204,13 @@ impl Gateway {
         self.admin.port()
     }
 
-    /// Serves until `stop`, then answers every request that was taken, and returns the exit code.
-    pub async fn run_until_stopped(self, stop: impl Future<Output = ()>) -> ExitCode {
+    /// Serves until `stop`, then answers every request that was taken, and returns the exit code. Calls `stopping` in
+    /// between, which sees to it that this does not take too long.
+    pub async fn run_until_stopped(
+        self,
+        stop: impl Future<Output = ()>,
+        stopping: impl FnOnce(),
+    ) -> ExitCode {
         let Self { public, admin, probes, supervisor, feed, board_thread, reloading, hangups } = self;
         let admin_handle = admin.handle();
         let mut admin = actix::spawn(admin.run());
@@ -204,11 +221,11 @@ impl Gateway {
             () = reload_when_asked(hangups, &reloading) => ExitCode::FAILURE,
             ended = &mut admin => ended_early("admin", ended),
         };
+        stopping();
         probes.drain();
-        public.drain().await;
         // Streams do not end by themselves.
         feed.close();
-        admin_handle.stop_gracefully().await;
+        tokio::join!(public.drain(), admin_handle.stop_gracefully());
         supervisor.stop().await;
         board_thread.stop();
         public.end();

@@ -16,6 +16,7 @@ mod rate_limit;
 mod reload;
 
 mod admin_access;
+mod admin_hosts;
 mod bad_requests;
 mod deadlines;
 mod idempotency;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         deadlines,
         idempotency,
         admin_access,
+        admin_hosts,
         internal,
         logins,
         metrics,

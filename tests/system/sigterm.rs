@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use warren::fault_proxy::{BOTH, FaultProxy};
 use warren::harness::{Child, Folder, System, absent_node, eventually, eventually_equal, shared_vhost};
 use warren::http::Http;
@@ -108,6 +108,35 @@ async fn a_service_does_not_end_before_its_events_have_left_if_the_broker_takes_
     system.finish().await;
 }
 
+async fn the_gateway_ends_in_time_while_a_request_on_each_of_its_ports_does_not_come_to_an_end() {
+    // Twice as long would be too long.
+    let drain =
+        [("SHUTDOWN_DRAIN_MS", "14000"), ("GATEWAY_BODY_IDLE_MS", "60000"), ("GATEWAY_WHOLE_MS", "60000")];
+    let setup = drain
+        .iter()
+        .fold(system().without_broker(), |setup, (name, value)| setup.env(Service::Gateway, name, value));
+    let system = setup.start().await;
+    let _public = half_a_request(system.api.base(), "/api/users").await;
+    let _admin = half_a_request(system.gateway.internal.base(), "/session").await;
+
+    let asked = Instant::now();
+    assert_eq!(system.gateway.terminate().await.code(), Some(0));
+    note!("the gateway with two requests in progress: ended {:?} after SIGTERM", asked.elapsed());
+    system.expect_no_broker();
+    system.finish().await;
+}
+
+/// Sends the head of a request and not its whole body.
+async fn half_a_request(base: &str, path: &str) -> TcpStream {
+    let authority = base.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(authority).await.expect("it listens");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).await.expect("it is taken");
+    stream
+}
+
 /// Ends the service by SIGTERM while shoppers are at work, and starts it again; asserts that no call was cut off.
 async fn end_again_and_again(system: &System, child: &Child, door: &Door, habits: Habits) -> Ledger {
     let story = format!("{} ends", child.service());
@@ -188,4 +217,6 @@ warren::stories! {
         the_gateway_ends_under_load_without_failing_a_request_it_took,
         services_that_end_while_their_broker_is_away_keep_their_events_for_the_next_start,
         a_service_does_not_end_before_its_events_have_left_if_the_broker_takes_them_in_time;
+    without a broker:
+        the_gateway_ends_in_time_while_a_request_on_each_of_its_ports_does_not_come_to_an_end;
 }

@@ -31,7 +31,7 @@ pub mod experiment;
 pub mod page;
 pub mod routes;
 
-pub use access::{Access, AdminToken};
+pub use access::{Access, AdminNames, AdminToken};
 pub use audience::Audience;
 pub use board::StatusBoard;
 pub use dead_letters::{DeadLetterDesk, DeskError};

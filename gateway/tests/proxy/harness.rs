@@ -113,7 +113,8 @@ impl Gateway {
                 let stop = async {
                     let _ = stopped.await;
                 };
-                gateway.run_until_stopped(stop).await
+                // The process goes on with other tests.
+                gateway.run_until_stopped(stop, || {}).await
             })
         });
         let (port, admin_port) = told.recv().expect("the gateway starts");

@@ -1,9 +1,9 @@
 //! Who may use the admin port.
 //!
 //! Without an `ADMIN_TOKEN` the port is bound to the loopback interface, and whoever is on this machine may use it; but a
-//! page of somewhere else, open in a browser of this machine, may not. It can reach the port in two ways, and each is
-//! closed: by a name of its own that it lets lead to 127.0.0.1 (DNS rebinding), which shows in `Host`; and by requests that
-//! it cannot read the answers of, which show in `Sec-Fetch-Site` and `Origin`.
+//! page of somewhere else, open in a browser of this machine, may not, and neither may it where it knows the token. It can
+//! reach the port in two ways, and each is closed: by a name of its own that it lets lead to 127.0.0.1 (DNS rebinding),
+//! which shows in `Host`; and by requests that it cannot read the answers of, which show in `Sec-Fetch-Site` and `Origin`.
 //!
 //! With a token, everything but the probes and the page's own files asks for it: as `Authorization: Bearer`, or by the
 //! cookie of a session, which is what the page has after somebody logged in. The cookie is a random name of that session,
@@ -25,6 +25,7 @@ use std::{
 
 use common::http::{CHALLENGE, Doorkeeper, Problem, StatusCode, Visit};
 
+pub use host::AdminNames;
 pub use sessions::SESSION_LIFETIME;
 pub use token::AdminToken;
 
@@ -54,14 +55,15 @@ const FIELDS: &[(&str, &str)] = &[
 /// Stands at the door of the admin port.
 pub struct Access {
     token: Option<AdminToken>,
+    names: AdminNames,
     sessions: Mutex<Sessions>,
     attempts: Mutex<Attempts>,
 }
 
 impl Access {
-    /// Asks for `token`, where there is one.
-    pub fn new(token: Option<AdminToken>) -> Self {
-        Self { token, sessions: Mutex::default(), attempts: Mutex::default() }
+    /// Asks for `token`, where there is one, and answers browsers only where they call it by one of `names`.
+    pub fn new(token: Option<AdminToken>, names: AdminNames) -> Self {
+        Self { token, names, sessions: Mutex::default(), attempts: Mutex::default() }
     }
 
     /// Begins a session for whoever knows the token, and returns what its cookie says.
@@ -128,11 +130,13 @@ impl Doorkeeper for Access {
         if matches!(visit.path, "/health/live" | "/health/ready") {
             return Ok(());
         }
-        if !matches!(visit.method, "GET" | "HEAD") {
-            same_site::check(visit)?;
+        same_site::check(visit)?;
+        // Whoever shows the token and is no browser may call it as they like, such as those who collect metrics.
+        if self.token.is_none() || host::is_of_browser(visit) || begins_session(visit) {
+            self.names.check(visit)?;
         }
         match &self.token {
-            None => host::check(visit),
+            None => Ok(()),
             Some(_) if is_open(visit) => Ok(()),
             Some(token) => self.identify(token, visit),
         }
@@ -147,9 +151,12 @@ impl Doorkeeper for Access {
 fn is_open(visit: &Visit<'_>) -> bool {
     match visit.method {
         "GET" | "HEAD" => page::at(visit.path).is_some(),
-        "POST" => visit.path == SESSION_PATH,
-        _ => false,
+        _ => begins_session(visit),
     }
+}
+
+fn begins_session(visit: &Visit<'_>) -> bool {
+    visit.method == "POST" && visit.path == SESSION_PATH
 }
 
 fn wrong_token(detail: &'static str) -> Problem {
@@ -196,7 +203,7 @@ mod tests {
 
     #[test]
     fn whoever_is_wrong_too_often_waits_even_with_the_right_token_and_others_do_not() {
-        let access = Access::new(AdminToken::parse("correct battery").ok());
+        let access = Access::new(AdminToken::parse("correct battery").ok(), AdminNames::default());
         let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let now = Instant::now();
 
@@ -214,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_cookie_does_not_tell_the_token() {
-        let access = Access::new(AdminToken::parse("correct battery").ok());
+        let access = Access::new(AdminToken::parse("correct battery").ok(), AdminNames::default());
         let now = Instant::now();
 
         let first = access.log_in(None, "correct battery", now).expect("it is right");

@@ -1,8 +1,16 @@
 use common::http::{Problem, StatusCode, Visit};
 
+use crate::console::page;
+
 /// Refuses what a page of somewhere else asks for: a browser says so in `Sec-Fetch-Site`, and older ones in `Origin`.
-/// What is no browser says neither.
+/// What is no browser says neither. Reading is refused too: such a page sees no answer, but could have costly ones made.
+///
+/// # Errors
+/// 403.
 pub fn check(visit: &Visit<'_>) -> Result<(), Problem> {
+    if opens_the_page(visit) {
+        return Ok(());
+    }
     if visit.has("sec-fetch-site") && !matches!(visit.header("sec-fetch-site"), Some("same-origin" | "none"))
     {
         return Err(cross_site());
@@ -13,6 +21,14 @@ pub fn check(visit: &Visit<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Whether somebody followed a link to the page, from wherever it was.
+fn opens_the_page(visit: &Visit<'_>) -> bool {
+    visit.method == "GET"
+        && visit.header("sec-fetch-mode") == Some("navigate")
+        && (!visit.has("sec-fetch-dest") || visit.header("sec-fetch-dest") == Some("document"))
+        && page::at(visit.path).is_some()
+}
+
 fn is_same(origin: Option<&str>, host: Option<&str>) -> bool {
     let authority = origin.and_then(|origin| Some(origin.split_once("://")?.1));
     authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
@@ -20,7 +36,7 @@ fn is_same(origin: Option<&str>, host: Option<&str>) -> bool {
 
 fn cross_site() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "cross-site request")
-        .detail("what changes something is taken only from the console's own page, or from no page at all")
+        .detail("requests are taken only from the console's own page, or from no page at all")
 }
 
 #[cfg(test)]

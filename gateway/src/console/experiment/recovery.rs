@@ -9,7 +9,9 @@ use super::{Breaking, Kind, site::actor};
 pub(super) fn is_healed(breaking: &Breaking, before: &Value, now: &Value) -> bool {
     let (old, new) = (actor(before, &breaking.actor), actor(now, &breaking.actor));
     let is_another = || new["generation"].as_u64() > old["generation"].as_u64();
-    let is_another_process = before["pid"] != now["pid"] && now["pid"].is_u64();
+    // In a container every process has the same number as the one before.
+    let has_changed = |what: &str| before[what] != now[what];
+    let is_another_process = now["pid"].is_u64() && (has_changed("pid") || has_changed("startedAt"));
     match breaking.kind {
         // Restarting its process restarts an actor as well.
         Kind::CrashActor => new["status"] == "running" && (is_another() || is_another_process),
@@ -62,6 +64,19 @@ mod tests {
         }
         assert!(is_healed(&breaking(Kind::KillProcess), &before, &other));
         assert!(!is_healed(&breaking(Kind::KillProcess), &before, &back));
+    }
+
+    #[test]
+    fn a_process_with_the_number_of_the_one_before_is_another_one() {
+        let mut before = report(7, 3, "running", json!({ "link": "connected" }));
+        before["startedAt"] = json!("2026-01-01T00:00:00.000Z");
+        let mut other = report(7, 1, "running", json!({ "link": "connected" }));
+        other["startedAt"] = json!("2026-01-01T00:01:00.000Z");
+
+        for kind in [Kind::CrashActor, Kind::CutLink, Kind::KillProcess] {
+            assert!(is_healed(&breaking(kind), &before, &other), "{kind:?}");
+            assert!(!is_healed(&breaking(kind), &before, &before), "{kind:?}");
+        }
     }
 
     #[test]
