@@ -117,7 +117,7 @@ async fn the_gateway_ends_in_time_while_a_request_on_each_of_its_ports_does_not_
         .fold(system().without_broker(), |setup, (name, value)| setup.env(Service::Gateway, name, value));
     let system = setup.start().await;
     let _public = half_a_request(system.api.base(), "/api/users").await;
-    let _admin = half_a_request(system.gateway.internal.base(), "/session").await;
+    let _admin = half_a_request(system.gateway.internal.base(), "/dead-letters/replay").await;
 
     let asked = Instant::now();
     assert_eq!(system.gateway.terminate().await.code(), Some(0));
