@@ -179,8 +179,9 @@ async fn every_attempt_at_an_event_and_its_replay_belong_to_the_trace_that_it_ca
     let event = Message::event("order.created", &order);
     let attempts = async |count: usize| {
         eventually(DEADLINE, "the attempts", async || {
-            let spans = collector.spans().into_iter().filter(|span| span.kind == CONSUMER);
-            let spans: Vec<_> = spans.collect();
+            // Orders also hears of the user that is there at the second start.
+            let spans = collector.spans().into_iter();
+            let spans: Vec<_> = spans.filter(|span| span.name == "process users.order-created").collect();
             if spans.len() == count { Ok(spans) } else { Err(format!("{spans:?}")) }
         })
         .await
@@ -202,7 +203,7 @@ async fn every_attempt_at_an_event_and_its_replay_belong_to_the_trace_that_it_ca
     for span in &all {
         assert_eq!(span.trace, "4bf92f3577b34da6a3ce929d0e0e4736", "{span:?}");
         assert_eq!(span.parent.as_deref(), Some(CAUSE), "{span:?}");
-        assert_eq!(span.name, "process users.order-created");
+        assert_eq!(span.kind, CONSUMER, "{span:?}");
     }
     let number = |span: &Collected| span.attributes["warren.delivery.attempt"].clone();
     assert_eq!(failed.iter().map(number).collect::<Vec<_>>(), ["1", "2", "3"]);
