@@ -50,7 +50,7 @@ const FOUND: Duration = Duration::from_secs(10);
 /// How much a ledger keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgerConfig {
-    /// Bytes on disk. An event takes about 600 where it is published and 500 where it is consumed.
+    /// Bytes on disk. An event takes about 700 where it is published and 580 where it is consumed.
     pub bytes: u64,
 }
 

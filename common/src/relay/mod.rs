@@ -164,7 +164,8 @@ impl OutboxRelay {
             }));
         }
         let now = Instant::now();
-        let first_left = self.window.first().unwrap_or(u64::MAX).min(match self.more {
+        // What is just being read is neither in hand nor sent.
+        let first_left = self.window.first().unwrap_or(u64::MAX).min(match self.more || self.reading {
             true => self.read_up_to + 1,
             false => u64::MAX,
         });

@@ -74,7 +74,10 @@ async fn replay_one(
     confirmed(&request, &body)?;
     match to_its_end(async move { desk.replay_one(&key).await }).await? {
         Some(Replayed { replayed: 0, .. }) => Err(Problem::new(StatusCode::CONFLICT, "queue unavailable")
-            .detail("the queue that this letter was in is gone or does not take it; the letter stays here")),
+            .detail(
+                "the queue that this letter was in is gone or has not confirmed it; the letter stays here, and replaying it \
+                 again is harmless even where it has arrived",
+            )),
         Some(replayed) => Ok(HttpResponse::Ok().json(ReplayView::from(replayed))),
         None => Err(no_such_letter()),
     }
