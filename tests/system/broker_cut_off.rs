@@ -8,7 +8,7 @@ use warren::harness::{Child, System, eventually, shared_vhost};
 use warren::note;
 
 use crate::support::{
-    Actors, Door, Habits, Ledger, Shoppers, seeded, start_services, system, wait_next_generation,
+    Actors, Door, Habits, Holds, Ledger, Shoppers, seeded, start_services, system, wait_next_generation,
 };
 
 /// Enough to meet a publish between write and confirm, and a delivery between commit and acknowledgement.
@@ -29,7 +29,7 @@ async fn a_connection_cut_at_random_moments_loses_and_doubles_nothing_and_leaks_
 
     // Once, so that everything that is made on first use is there.
     end(&system, || link.cut()).await;
-    let warm = services(&system).map(|child| (child.threads(), child.descriptors()));
+    let warm = services(&system).map(Holds::now);
     for _ in 0..CUTS {
         shoppers.wait_placed(rng.usize(1..15)).await;
         end(&system, || link.cut()).await;
@@ -39,14 +39,8 @@ async fn a_connection_cut_at_random_moments_loses_and_doubles_nothing_and_leaks_
     ledger.print("broker cut off");
     ledger.assert_untroubled();
     audit_with_redeliveries(&ledger, &system).await;
-    for (child, (threads, descriptors)) in services(&system).into_iter().zip(warm) {
-        let what = format!("{}: {threads} threads and {descriptors} descriptors again", child.service());
-        eventually(Duration::from_secs(20), &what, async || {
-            let now = (child.threads(), child.descriptors());
-            if now.0 <= threads && now.1 <= descriptors { Ok(()) } else { Err(format!("{now:?}")) }
-        })
-        .await;
-        note!("{what} after {} restarts", Actors::of(child).await.restarts("broker"));
+    for warm in warm {
+        warm.still().await;
     }
     system.finish().await;
 }

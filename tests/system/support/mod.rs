@@ -25,6 +25,9 @@ pub use promql::metrics_in;
 pub use warren::harness::{Actors, end_stall, inject, stall, wait_next_generation};
 pub use warren::load::{Door, Habits, Ledger, Shoppers};
 
+mod leaks;
+pub use leaks::Holds;
+
 mod held;
 pub use held::{order_count, orders_of, under_way};
 
