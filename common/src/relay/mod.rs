@@ -163,14 +163,11 @@ impl OutboxRelay {
                 relay.drain = depth.ok().map(|depth| Drain::begin(incident, since, depth));
             }));
         }
-        let now = Instant::now();
         // What is just being read is neither in hand nor sent.
-        let first_left = self.window.first().unwrap_or(u64::MAX).min(match self.more || self.reading {
-            true => self.read_up_to + 1,
-            false => u64::MAX,
-        });
+        let unread = (self.more || self.reading).then_some(self.read_up_to + 1);
+        let drain = self.drain.as_ref();
         if let Some((incident, waited, took)) =
-            self.drain.as_ref().and_then(|drain| drain.is_over(first_left, now))
+            drain.and_then(|drain| drain.is_over(self.window.first(), unread, Instant::now()))
         {
             self.timeline.drained(incident, waited, took);
             self.drain = None;
