@@ -3,9 +3,10 @@
 //! The proxy has a core to itself, and everything that only measures it shares another one. So a contestant's figures
 //! do not contain what the load costs.
 
-use std::fmt;
+use std::{fmt, fs, io};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The cores in use; `None` where this machine is too small to keep anything apart.
@@ -52,6 +53,34 @@ pub(super) fn pin(core: usize) -> rustix::io::Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set)
+}
+
+/// Keeps processes that run already, with all their threads, away from a core; on all others where it is `None` or the only
+/// one. A thread that is begun meanwhile may be missed.
+///
+/// # Errors
+///
+/// One of the processes has ended.
+pub(super) fn keep_off(pids: &[u32], core: Option<usize>) -> io::Result<()> {
+    let mut others = sched_getaffinity(None)?;
+    if let Some(core) = core {
+        others.unset(core);
+    }
+    if others.count() == 0 {
+        return Ok(());
+    }
+    for pid in pids {
+        for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let thread =
+                thread?.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+            match thread.map(|thread| sched_setaffinity(Some(thread), &others)) {
+                // It has just ended.
+                Some(Err(Errno::SRCH)) | Some(Ok(())) | None => {}
+                Some(Err(error)) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Lets this process and its children have as many descriptors as they may: a proxy needs two a connection.

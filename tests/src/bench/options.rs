@@ -106,6 +106,7 @@ impl Options {
         Exercise {
             orders: Duration::from_secs(orders),
             delay: Duration::from_secs(delay),
+            overload: Duration::from_secs(orders),
             outage: Duration::from_secs(outage),
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct Connection {
     body: usize,
     /// When the request that is under way was due.
     pub begun: Option<Instant>,
+    /// When it was sent.
+    pub sent_at: Instant,
 }
 
 /// What matters of an answer's head.
@@ -29,11 +31,14 @@ struct Head {
     status: u16,
     length: usize,
     closes: bool,
+    says_when: bool,
 }
 
 /// How a request ended.
 pub(super) enum End {
     Good,
+    /// The server has too much to do, and says when to come again (429 or 503 with `Retry-After`).
+    Refused(u16),
     Bad(String),
 }
 
@@ -49,6 +54,7 @@ impl Connection {
             head: None,
             body: 0,
             begun: None,
+            sent_at: Instant::now(),
         }
     }
 
@@ -74,6 +80,7 @@ impl Connection {
             }
         }
         self.begun = Some(due);
+        self.sent_at = Instant::now();
         (self.sent, self.body, self.head) = (0, 0, None);
         self.answer.clear();
         self.write()
@@ -155,6 +162,7 @@ impl Connection {
             }
             200..=299 if is_expected => End::Good,
             200..=299 => End::Bad("another answer than the upstream's".to_owned()),
+            status @ (429 | 503) if head.says_when => End::Refused(status),
             status => End::Bad(format!("status {status}")),
         };
         if head.closes {
@@ -200,6 +208,7 @@ impl Head {
             status: response.code.unwrap_or_default(),
             length: length.ok_or("an answer without a length")?,
             closes: value("connection").is_some_and(|options| options.eq_ignore_ascii_case("close")),
+            says_when: value("retry-after").is_some(),
         };
         Ok(Some((head, end)))
     }

@@ -76,7 +76,14 @@ pub struct Outcome {
     pub p999: u64,
     /// and all.
     pub slowest: u64,
-    /// Requests without a good answer, the warm-up's included, by what was wrong.
+    /// Answers within the measured time that said when to come again: 429 or 503 with `Retry-After`.
+    pub refused: u64,
+    /// Half of those came within so many nanoseconds of the sending (not of when the request was due: more are due than
+    /// there are connections, and that wait is the load's own),
+    pub refused_p50: u64,
+    /// and 99 %.
+    pub refused_p99: u64,
+    /// Requests without a good answer, refusals and the warm-up's included, by what was wrong.
     pub failed: BTreeMap<String, u64>,
 }
 

@@ -38,6 +38,7 @@ struct Load<'a> {
     is_sending: bool,
     is_measuring: bool,
     histogram: Histogram,
+    refusals: Histogram,
     seconds: f64,
     processor_nanos: Option<u64>,
     failed: BTreeMap<String, u64>,
@@ -57,6 +58,7 @@ impl<'a> Load<'a> {
             is_sending: true,
             is_measuring: false,
             histogram: Histogram::new(),
+            refusals: Histogram::new(),
             seconds: 0.0,
             processor_nanos: None,
             failed: BTreeMap::new(),
@@ -176,11 +178,13 @@ impl<'a> Load<'a> {
         self.ended += 1;
         let begun = connection.begun.take();
         let is_connected = connection.is_connected();
+        let sent_at = connection.sent_at;
+        let measured = begun.filter(|_| self.is_measuring);
         match end {
-            End::Good => {
-                if let Some(begun) = begun.filter(|_| self.is_measuring) {
-                    self.histogram.record(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
-                }
+            End::Good => measured.into_iter().for_each(|begun| self.histogram.record(nanos_since(begun))),
+            End::Refused(status) => {
+                measured.into_iter().for_each(|_| self.refusals.record(nanos_since(sent_at)));
+                self.fail(format!("status {status}"));
             }
             End::Bad(what) => self.fail(what),
         }
@@ -217,7 +221,14 @@ impl<'a> Load<'a> {
             p99: self.histogram.percentile(0.99),
             p999: self.histogram.percentile(0.999),
             slowest: self.histogram.largest(),
+            refused: self.refusals.len(),
+            refused_p50: self.refusals.percentile(0.5),
+            refused_p99: self.refusals.percentile(0.99),
             failed: self.failed,
         }
     }
+}
+
+fn nanos_since(begin: Instant) -> u64 {
+    u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

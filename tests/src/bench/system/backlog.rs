@@ -30,7 +30,7 @@ pub(super) async fn measure(system: &mut Running, outage: Duration) -> Result<Ba
     system.settle().await?;
     let counted_before = system.order_count("u1").await?;
     system.node.shut_down().await;
-    orders::as_fast_as_taken(system, outage, false).await?;
+    orders::as_fast_as_taken(system, outage, false, None).await?;
     let events = system.waiting().await?;
     system.stop_users();
 

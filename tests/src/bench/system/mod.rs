@@ -1,12 +1,13 @@
 //! What the whole system does: how many orders it takes and how soon the users service knows of them.
 //!
-//! Nothing is pinned here. Three services, their broker and the load share the machine, as they would in a demo.
+//! Nothing is pinned here, but under overload. Three services, their broker and the load share the machine, as they would in a demo.
 
 mod running;
 
 mod backlog;
 mod delay;
 mod orders;
+mod overload;
 
 use std::env;
 use std::error::Error;
@@ -26,6 +27,8 @@ pub struct Exercise {
     pub orders: Duration,
     /// Orders at a fixed rate, while the delay is measured.
     pub delay: Duration,
+    /// Three times as many orders as can be taken.
+    pub overload: Duration,
     /// Orders while the broker is away.
     pub outage: Duration,
 }
@@ -58,13 +61,14 @@ impl Exercise {
             ("durable orders through the gateway, 64 connections", false),
             ("the same, each with an Idempotency-Key", true),
         ] {
-            add(what, &orders::as_fast_as_taken(&system, self.orders, has_key).await?);
+            add(what, &orders::as_fast_as_taken(&system, self.orders, has_key, None).await?);
             system.settle().await?;
         }
         let (orders, delays) = delay::measure(&system, self.delay).await?;
         add("at 1,000 orders a second: until the 201", &orders);
         add("and from the 201 until the user's orderCount shows it", &delays);
 
+        let overload = overload::measure(&system, self.overload).await?;
         let backlog = backlog::measure(&mut system, self.outage).await?;
         let mut second = Table::new(["the broker was away, and is back", "events", "took", "per second"]);
         let mut add = |what: &str, events: u64, took: Duration| {
@@ -80,7 +84,7 @@ impl Exercise {
 
         let server = system.server.clone();
         let report = format!(
-            "{table}{troubles}\n{second}\nThe outbox drains at {ratio:.2} of the bare publisher's speed.\n"
+            "{table}{troubles}\n{overload}\n{second}\nThe outbox drains at {ratio:.2} of the bare publisher's speed.\n"
         );
         Ok((server, report))
     }

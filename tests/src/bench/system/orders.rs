@@ -12,15 +12,36 @@ const CONNECTIONS: usize = 64;
 /// How long a last order may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Orders through the gateway in a closed loop, each of its own.
-pub(super) async fn as_fast_as_taken(system: &Running, time: Duration, has_key: bool) -> io::Result<Outcome> {
+/// How many connections wait for answers when far more orders come than can be taken: more than the gateway lets through at
+/// once (1,024 a service), and as many as it lets one client have.
+const CROWD: usize = 2000;
+
+/// Orders through the gateway in a closed loop, each of its own; the load runs on this core, or anywhere.
+pub(super) async fn as_fast_as_taken(
+    system: &Running,
+    time: Duration,
+    has_key: bool,
+    core: Option<usize>,
+) -> io::Result<Outcome> {
     let key = has_key.then_some("fast");
-    load::run_apart(&job(system, key, None, time), None).await
+    load::run_apart(&job(system, key, None, time), core).await
 }
 
 /// Orders at a rate, whatever the system does.
 pub(super) async fn at_a_rate(system: &Running, time: Duration, rate: f64) -> io::Result<Outcome> {
     load::run_apart(&job(system, None, Some(rate), time), None).await
+}
+
+/// Orders at a rate from so many connections that it is kept up whatever the system does; the load
+/// runs on this core, or anywhere.
+pub(super) async fn from_a_crowd(
+    system: &Running,
+    time: Duration,
+    rate: f64,
+    core: Option<usize>,
+) -> io::Result<Outcome> {
+    let job = Job { connections: CROWD, ..job(system, None, Some(rate), time) };
+    load::run_apart(&job, core).await
 }
 
 fn job(system: &Running, key: Option<&str>, rate: Option<f64>, time: Duration) -> Job {

@@ -29,7 +29,7 @@ pub(super) struct Running {
     pub orders: Http,
     /// Such as `RabbitMQ 3.10.8`.
     pub server: Server,
-    _processes: [Process; 2],
+    gateway_and_orders: [Process; 2],
     users_process: Option<Process>,
     pub node: Broker,
     start: Start,
@@ -64,7 +64,7 @@ impl Running {
             users: at(Service::Users),
             orders: at(Service::Orders),
             server,
-            _processes: [start.run(Service::Gateway)?, start.run(Service::Orders)?],
+            gateway_and_orders: [start.run(Service::Gateway)?, start.run(Service::Orders)?],
             users_process: Some(start.run(Service::Users)?),
             node,
             start,
@@ -82,6 +82,11 @@ impl Running {
     /// The public port of a service.
     pub fn port(&self, service: Service) -> u16 {
         self.start.port(service)
+    }
+
+    /// The services' processes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.gateway_and_orders.iter().chain(&self.users_process).map(Process::pid).collect()
     }
 
     /// Ends the users service and returns when it is gone.
