@@ -8,7 +8,8 @@ use warren::harness::{Child, Folder, System, eventually, eventually_equal, priva
 use warren::note;
 
 use crate::support::{
-    Actors, Amqp, Door, Habits, Message, Published, Shoppers, order_count, seeded, start_services, system,
+    Actors, Amqp, Door, Habits, Holds, Message, Published, Shoppers, order_count, seeded, start_services,
+    system,
 };
 
 /// Two heartbeats and a half, and some for a busy machine.
@@ -22,7 +23,7 @@ async fn a_stopped_broker_is_noticed_by_its_silence_and_orders_go_on() {
     let shoppers =
         Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("broker stopped"));
     shoppers.wait_placed(50).await;
-    let warm = services(&system).map(Child::threads);
+    let warm = services(&system).map(Holds::now);
 
     node.stop();
     let stopped_since = Instant::now();
@@ -56,16 +57,8 @@ async fn a_stopped_broker_is_noticed_by_its_silence_and_orders_go_on() {
     ledger.assert_untroubled();
     ledger.audit(&system).await;
     assert_eq!(services(&system).map(Child::pid), pids);
-    for (child, warm) in services(&system).into_iter().zip(warm) {
-        eventually(
-            Duration::from_secs(20),
-            &format!("{}: {warm} threads again", child.service()),
-            async || {
-                let now = child.threads();
-                if now <= warm { Ok(()) } else { Err(now.to_string()) }
-            },
-        )
-        .await;
+    for warm in warm {
+        warm.still().await;
     }
     system.finish().await;
 }
@@ -118,6 +111,7 @@ async fn a_blocked_publisher_keeps_its_link_while_orders_and_consumers_go_on() {
         if observed["link"] == "connected" { Ok(()) } else { Err(observed.to_string()) }
     })
     .await;
+    what_waited_leaves_at_once(&system).await;
     shoppers.wait_placed(20).await;
     let ledger = shoppers.go_home().await;
 
@@ -127,6 +121,28 @@ async fn a_blocked_publisher_keeps_its_link_while_orders_and_consumers_go_on() {
     assert_eq!(Actors::of(&system.orders).await.generation("broker"), generation);
     assert_eq!(order_count(&system, "u1").await, WAITING);
     system.finish().await;
+}
+
+/// No event waits for a backoff of its own once the broker takes messages again: that would be up to 5 s. And meanwhile the
+/// relay has asked now and then, rather than with everything that waits again and again.
+async fn what_waited_leaves_at_once(system: &System) {
+    let told = eventually(Duration::from_secs(10), "the block is over, and drained", async || {
+        let timeline = Actors::of(&system.orders).await.timeline("broker");
+        let blocked = timeline.into_iter().find(|entry| entry["kind"] == "blocked");
+        blocked.filter(|entry| entry["drainedMs"].is_u64()).ok_or_else(|| "it is not told".to_owned())
+    })
+    .await;
+    note!("orders: {told}");
+    let [blocked_for, waited, drained] = ["durationMs", "waited", "drainedMs"].map(|key| told[key].as_u64());
+    assert!(waited > Some(0), "{told}");
+    assert!(drained < Some(2_500), "{told}");
+
+    let metrics = system.orders.http.get("/metrics").await.expect(200).text();
+    let line =
+        metrics.lines().find(|line| line.starts_with("orders_relay_events_total{outcome=\"not_sent\"}"));
+    let not_sent: u64 = line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("it is counted");
+    let asked = blocked_for.expect("a number") / 50 + 4 * 256;
+    assert!(not_sent <= asked, "{not_sent} were not sent, where {asked} are asked at most");
 }
 
 fn order_created(user: &str) -> Message {

@@ -46,30 +46,33 @@ impl Handler<Publish> for BrokerActor {
     type Result = ResponseFuture<Vec<PublishOutcome>>;
 
     fn handle(&mut self, Publish(envelopes): Publish, _: &mut Self::Context) -> Self::Result {
-        match &self.link {
-            Some(link) => {
-                let events: Vec<EventId> = envelopes.iter().map(|envelope| envelope.id.clone()).collect();
-                let mut spans = Publishing::default();
-                let message = |(index, mut envelope)| {
-                    spans.begin(index, &mut envelope);
-                    Outgoing::event(envelope)
-                };
-                let messages = envelopes.into_iter().enumerate().map(message).collect();
-                let publishing = link.publisher.publish(messages);
-                let (ledger, generation) = (self.history.ledger.clone(), self.life.generation());
-                ledger.published(&events, generation);
-                publishing
-                    .map(move |outcomes| {
-                        ledger.settled(events, &outcomes, generation);
-                        spans.end(&outcomes);
-                        outcomes
-                    })
-                    .boxed_local()
+        let sends = match &self.link {
+            Some(link) => link.publisher.holds_back().map_or(Ok(link), Err),
+            None => Err("not connected to the broker".to_owned()),
+        };
+        let link = match sends {
+            Ok(link) => link,
+            Err(reason) => {
+                let outcomes = vec![PublishOutcome::NotSent(reason); envelopes.len()];
+                return std::future::ready(outcomes).boxed_local();
             }
-            None => {
-                let outcome = PublishOutcome::NotSent("not connected to the broker".to_owned());
-                std::future::ready(vec![outcome; envelopes.len()]).boxed_local()
-            }
-        }
+        };
+        let events: Vec<EventId> = envelopes.iter().map(|envelope| envelope.id.clone()).collect();
+        let mut spans = Publishing::default();
+        let message = |(index, mut envelope)| {
+            spans.begin(index, &mut envelope);
+            Outgoing::event(envelope)
+        };
+        let messages = envelopes.into_iter().enumerate().map(message).collect();
+        let publishing = link.publisher.publish(messages);
+        let (ledger, generation) = (self.history.ledger.clone(), self.life.generation());
+        ledger.published(&events, generation);
+        publishing
+            .map(move |outcomes| {
+                ledger.settled(events, &outcomes, generation);
+                spans.end(&outcomes);
+                outcomes
+            })
+            .boxed_local()
     }
 }

@@ -106,6 +106,11 @@ impl Publisher {
         outcomes.into_iter().next().unwrap_or_else(|| PublishOutcome::Unknown("no answer".to_owned()))
     }
 
+    /// Why nothing would be handed over now, if that is so.
+    pub(super) fn holds_back(&self) -> Option<String> {
+        self.0.blocked.borrow().as_ref().map(|blocked| format!("the broker is blocked: {}", blocked.reason))
+    }
+
     /// How many messages were handed over whose fate is not known yet.
     pub(super) fn unconfirmed(&self) -> usize {
         self.window().len()
@@ -146,8 +151,8 @@ impl Publisher {
         &self,
         messages: Vec<Outgoing>,
     ) -> Result<oneshot::Receiver<Vec<PublishOutcome>>, PublishOutcome> {
-        if let Some(Blocked { reason, .. }) = &*self.0.blocked.borrow() {
-            return Err(PublishOutcome::NotSent(format!("the broker is blocked: {reason}")));
+        if let Some(reason) = self.holds_back() {
+            return Err(PublishOutcome::NotSent(reason));
         }
         let mut window = self.window();
         if let Some(reason) = window.closed() {

@@ -48,6 +48,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// After how many ticks with empty hands it reads the outbox from its beginning.
 const SWEEP_TICKS: u32 = 10;
 
+/// While the link is there and takes nothing, because the broker blocks whoever publishes, one row asks this often whether it
+/// does again.
+const PROBE_EVERY: Duration = Duration::from_millis(50);
+
 /// How long a batch may be with the broker actor, which has deadlines of its own, before it is tried again.
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -65,6 +69,8 @@ pub struct OutboxRelay {
     marking: bool,
     batches: usize,
     broker_was_there: bool,
+    /// When the broker actor last said that it sends nothing; `None` once it has sent something.
+    held_at: Option<Instant>,
     idle_ticks: u32,
     sent: u64,
     timeline: Timeline,
@@ -116,6 +122,7 @@ impl OutboxRelay {
             marking: false,
             batches: 0,
             broker_was_there: false,
+            held_at: None,
             idle_ticks: 0,
             sent: 0,
             timeline,
@@ -145,6 +152,7 @@ impl OutboxRelay {
         let there = self.broker.is_healthy();
         if there && !self.broker_was_there {
             self.window.retry_all(Instant::now());
+            self.held_at = None;
         }
         self.broker_was_there = there;
         if there {
@@ -211,8 +219,13 @@ impl OutboxRelay {
     }
 
     fn publish(&mut self, context: &mut Context<Self>) {
-        while self.batches < BATCHES {
-            let rows = self.window.take_due(Instant::now(), BATCH);
+        let (batches, batch) = match self.held_at {
+            Some(at) if at.elapsed() < PROBE_EVERY => return,
+            Some(_) => (1, 1),
+            None => (BATCHES, BATCH),
+        };
+        while self.batches < batches {
+            let rows = self.window.take_due(Instant::now(), batch);
             if rows.is_empty() {
                 return;
             }
@@ -240,11 +253,20 @@ impl OutboxRelay {
             let outcome = outcomes.next();
             let name = outcome.as_ref().map_or("unknown", PublishOutcome::label);
             self.metrics.outcomes.get_or_create(&[("outcome", name)]).inc();
-            if outcome == Some(PublishOutcome::Confirmed) {
-                self.sent += 1;
-                self.window.confirmed(number, now);
-            } else {
-                self.window.failed(number, now, fastrand::f64());
+            if !matches!(outcome, Some(PublishOutcome::NotSent(_))) {
+                self.held_at = None;
+            }
+            match outcome {
+                Some(PublishOutcome::Confirmed) => {
+                    self.sent += 1;
+                    self.window.confirmed(number, now);
+                }
+                // No fault of the row's: it leaves as soon as anything does.
+                Some(PublishOutcome::NotSent(_)) => {
+                    self.held_at = Some(now);
+                    self.window.held(number, now);
+                }
+                Some(_) | None => self.window.failed(number, now, fastrand::f64()),
             }
         }
     }

@@ -121,6 +121,14 @@ impl Window {
         self.due.insert((now + delay, number), ());
     }
 
+    /// Notes that a row was not sent at all, which says nothing of the row: it may leave again at once.
+    pub(super) fn held(&mut self, number: u64, now: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if self.rows.contains_key(&number) {
+            self.due.insert((now, number), ());
+        }
+    }
+
     /// Lets every row that waits after a failure leave at once, because the broker is back.
     pub(super) fn retry_all(&mut self, now: Instant) {
         let waiting: Vec<u64> = self.due.keys().map(|&(_, number)| number).collect();
@@ -201,6 +209,19 @@ mod tests {
         assert!(taken(&mut window, now).is_empty());
         assert!(taken(&mut window, now + Duration::from_millis(999)).is_empty());
         assert_eq!(taken(&mut window, now + Duration::from_secs(1)), [1]);
+    }
+
+    #[test]
+    fn a_row_that_was_not_sent_may_leave_at_once_and_before_the_next_of_its_aggregate() {
+        let now = Instant::now();
+        let mut window = window(&[(1, "a"), (2, "a"), (3, "b")], now);
+        assert_eq!(taken(&mut window, now), [1, 3]);
+
+        window.held(3, now);
+        window.held(1, now);
+
+        assert_eq!(taken(&mut window, now), [1, 3]);
+        assert_eq!(window.in_flight(), 2);
     }
 
     #[test]
