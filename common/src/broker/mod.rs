@@ -33,6 +33,7 @@ mod window;
 mod consume;
 mod message;
 mod rewrite;
+mod sanitizer;
 mod worker;
 
 mod spans;

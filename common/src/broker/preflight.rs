@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{BrokerConfig, BrokerError, error::explain_io};
+use super::{BrokerConfig, BrokerError, error::explain_io, sanitizer::sanitize_table};
 
 /// How long connecting may take.
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ async fn greeting(stream: &mut TcpStream) -> std::io::Result<FieldTable> {
     // The frame's last byte is a mark.
     let mut payload = vec![0; size + 1];
     stream.read_exact(&mut payload).await?;
-    server_properties(&payload[..size]).map_err(std::io::Error::other)
+    server_properties(&mut payload[..size]).map_err(std::io::Error::other)
 }
 
 /// Returns the size of the payload that follows a frame's head.
@@ -87,11 +87,12 @@ fn start_size(head: &[u8; 7]) -> Result<usize, &'static str> {
 }
 
 /// Reads a `Connection.Start`: class 10, method 10, two version bytes, the server's properties.
-fn server_properties(payload: &[u8]) -> Result<FieldTable, &'static str> {
+fn server_properties(payload: &mut [u8]) -> Result<FieldTable, &'static str> {
     match payload {
         [0, 10, 0, 10, _, _, table @ ..] => {
+            sanitize_table(table);
             // What product it is only decorates; an odd table is no reason not to connect.
-            Ok(parse_field_table(table).map(|(_, table)| table).unwrap_or_default())
+            Ok(parse_field_table(&*table).map(|(_, table)| table).unwrap_or_default())
         }
         _ => Err("it does not begin as an AMQP broker does"),
     }
@@ -127,7 +128,7 @@ mod tests {
         payload.extend_from_slice(&u32::try_from(table.len()).expect("a short table").to_be_bytes());
         payload.extend_from_slice(&table);
 
-        let properties = server_properties(&payload).expect("a sound Connection.Start");
+        let properties = server_properties(&mut payload).expect("a sound Connection.Start");
 
         assert_eq!(product(&properties).as_deref(), Some("RabbitMQ 3.10.8"));
     }
@@ -138,6 +139,6 @@ mod tests {
         for head in [b"HTTP/1.", b"AMQP\0\x01\0", b"\x01\0\0\xff\0\0\0"] {
             assert!(start_size(head).is_err(), "{head:?}");
         }
-        assert!(server_properties(b"\0\x0a\0\x0b\0\x09").is_err());
+        assert!(server_properties(&mut b"\0\x0a\0\x0b\0\x09".to_owned()).is_err());
     }
 }

@@ -20,7 +20,7 @@ use lapin::{
 };
 use tokio::{runtime::Handle, time::timeout};
 
-use super::{BrokerConfig, BrokerError, error::explain, preflight::CONNECT_DEADLINE};
+use super::{BrokerConfig, BrokerError, error::explain, preflight::CONNECT_DEADLINE, sanitizer};
 
 /// How long the handshake may take, connecting included.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
@@ -45,8 +45,6 @@ impl Wire {
         name: &str,
     ) -> Result<Self, BrokerError> {
         let action = || format!("open a connection to {}", config.address());
-        let runtime = lapin::runtime::default_runtime()
-            .map_err(|error| BrokerError::unreachable(action(), explain(&error)))?;
         let mut uri = config.uri.clone();
         // No second name lookup: it would be one without a deadline.
         uri.authority.host = address.ip().to_string();
@@ -55,14 +53,14 @@ impl Wire {
         let opened = socket.clone();
         let connection = Connection::connector(
             uri,
-            runtime,
+            sanitizer::runtime(),
             async move |uri, runtime| {
                 let connect = uri.connect_with_config_async(TLSConfig::default(), &runtime);
                 let stream = timeout(CONNECT_DEADLINE, connect).await.map_err(io::Error::from)??;
                 let AsyncTcpStream::Plain(plain) = &stream else {
                     return Err(io::Error::other("not a plain socket").into());
                 };
-                opened.open(TcpStream::from(plain.get_ref().as_fd().try_clone_to_owned()?))?;
+                opened.open(TcpStream::from(plain.get_ref().get_ref().as_fd().try_clone_to_owned()?))?;
                 Ok(stream)
             },
             properties,
