@@ -255,7 +255,9 @@ export class Mock {
         link('broker', 'users', 44, { ...amqp, ...(scene === 'silent' && users) }),
         link('broker', 'orders', 3.2, amqp),
       ],
-      deadLetters: this.counts ? { waiting: this.#letters.length, countedAt: ago(2000) } : null,
+      deadLetters: this.counts
+        ? { waiting: scene === 'hostile' ? 1e9 : this.#letters.length, countedAt: ago(2000) }
+        : null,
       incidents: { gateway: 3, users: 8 + this.#changes, orders: 9 },
       faults: this.faults,
       experiment: this.#experiment,

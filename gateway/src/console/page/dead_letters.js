@@ -39,7 +39,7 @@ export function deadLettersHear(snapshot) {
 
 function showWaiting(waiting) {
   const place = byId('dead-letters-waiting')
-  setText(place, waiting ? number(waiting) : '')
+  setText(place, waiting > 99 ? '99+' : waiting || '')
   setHidden(place, !waiting)
   setAttribute(byId('tab-dead-letters'), 'aria-label', waiting ? `Dead letters, ${number(waiting)} waiting` : null)
 }
