@@ -183,8 +183,9 @@ export class Mock {
   /** Every request as `METHOD path`, and the changing ones with their body. */
   requests = []
 
-  constructor({ scene = 'calm', faults = true, token = null } = {}) {
+  constructor({ scene = 'calm', faults = true, token = null, counts = true } = {}) {
     this.faults = faults
+    this.counts = counts
     this.token = token
     this.scene(scene)
   }
@@ -254,6 +255,9 @@ export class Mock {
         link('broker', 'users', 44, { ...amqp, ...(scene === 'silent' && users) }),
         link('broker', 'orders', 3.2, amqp),
       ],
+      deadLetters: this.counts
+        ? { waiting: scene === 'hostile' ? 1e9 : this.#letters.length, countedAt: ago(2000) }
+        : null,
       incidents: { gateway: 3, users: 8 + this.#changes, orders: 9 },
       faults: this.faults,
       experiment: this.#experiment,

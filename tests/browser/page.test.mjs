@@ -171,6 +171,43 @@ test('a gateway that goes is missed, and read again when it is back', async () =
   await page.end()
 })
 
+test('dead letters that wait are seen without opening them, until none do', async () => {
+  await begin()
+  const page = await openPage(browser, mock.origin)
+  const tab = page.locator('#tab-dead-letters')
+  await eventually('they are counted', async () => (await text(page, '#verdict')).includes('3 dead letters wait'))
+  assert.match(await text(page, '#verdict'), /Everything works; 3 dead letters wait/)
+  assert.equal(await page.locator('#verdict').getAttribute('data-state'), 'odd')
+  assert.match(await tab.innerText(), /^Dead letters\s*3$/)
+  assert.equal(await page.title(), 'Warren')
+  for (const [name, size] of Object.entries(SIZES)) {
+    await page.setViewportSize(size)
+    await nothingScrollsSideways(page, `dead letters that wait, ${name}`)
+  }
+
+  await tab.click()
+  await page.locator('.letters .card').first().waitFor()
+  // Somebody else, elsewhere.
+  await fetch(`${mock.origin}/dead-letters/k2`, { method: 'DELETE', body: '{"confirm":true}' })
+  await eventually('it is gone', async () => (await page.locator('.letters .card').count()) === 2)
+  assert.match(await tab.innerText(), /2$/)
+
+  await page.locator('#dead-letters-replay-all').click()
+  await confirm(page)
+  await eventually('none waits', async () => /^Everything works$/.test((await text(page, '#verdict .words')).trim()))
+  assert.equal((await tab.innerText()).trim(), 'Dead letters')
+  assert.match(await text(page, '#dead-letters-note'), /2 replayed, 0 left/, 'what came of it stays')
+  await page.end()
+})
+
+test('a gateway that does not count dead letters says nothing of them', async () => {
+  await begin({ counts: false })
+  const page = await openPage(browser, mock.origin)
+  await eventually('it works', async () => /^Everything works$/.test((await text(page, '#verdict .words')).trim()))
+  assert.equal((await page.locator('#tab-dead-letters').innerText()).trim(), 'Dead letters')
+  await page.end()
+})
+
 test('whatever cannot be taken back is asked twice, and Cancel has the focus', async () => {
   await begin()
   const page = await openPage(browser, mock.origin, { hash: '#dead-letters' })
@@ -280,7 +317,7 @@ test('the filters of the timeline are the gateway’s', async () => {
   await page.locator('#timeline-filter [name=kind]').selectOption('actor')
   await eventually('actors only', async () => (await page.locator('.entry').count()) === 1)
   await page.locator('#timeline-filter [name=text]').fill('no such thing')
-  await eventually('none', async () => /Nothing like that happened/.test(await text(page, '#timeline-note')))
+  await eventually('none', async () => /^None among the newest 1,000 of each service/.test(await text(page, '#timeline-note')))
   await page.end()
 })
 

@@ -136,9 +136,47 @@ async fn a_stalled_actor_does_not_make_its_service_look_silent() {
     system.finish().await;
 }
 
+async fn nothing_flows_in_a_system_that_nobody_uses_however_many_watch() {
+    let system = system().start().await;
+    system.gateway.wait_not_degraded().await;
+    let mut viewer = Viewer::of(&system).await;
+    let requests = |state: &Value| {
+        let answered = |service| process(state, service)["counts"]["requests"].as_u64().expect("a count");
+        (answered("users"), answered("orders"))
+    };
+    let flows = |state: &Value| {
+        let links = state["links"].as_array().expect("a list of links");
+        links.iter().any(|link| link["rate"].as_f64() != Some(0.0))
+    };
+
+    // What the start has caused, such as the demo's user, flows first.
+    let is_idle = |state: &Value| !flows(state) && link(state, "orders", "broker")["state"] == "up";
+    let before = viewer.until(BACK_WITHIN, "nothing flows", is_idle).await;
+    for _ in 0..3 {
+        // Others ask as well, such as for probes and metrics.
+        for child in [&system.users, &system.orders] {
+            for path in
+                ["/health/ready", "/metrics", "/actors", "/timeline", "/log-level", "/ledger?about=u1"]
+            {
+                child.internal.get(path).await.expect(200);
+            }
+        }
+        let state = system.gateway.internal.get("/console/state").await.expect(200).json();
+        assert!(!flows(&state), "{state:#}");
+        assert_eq!(requests(&state), requests(&before), "{state:#}");
+    }
+
+    system.api.get("/api/users/u1").await.expect(200);
+    let used = move |state: &Value| requests(state).0 == requests(&before).0 + 1;
+    viewer.until(BACK_WITHIN, "what is asked by a user counts", used).await;
+    system.finish().await;
+}
+
 warren::stories! {
     on both brokers:
         whoever_watches_sees_the_broker_go_and_come_back;
+    on the embedded broker:
+        nothing_flows_in_a_system_that_nobody_uses_however_many_watch;
     without a broker:
         a_service_that_is_killed_is_shown_silent_with_what_was_heard_last_and_comes_back,
         a_service_that_hangs_is_shown_silent,

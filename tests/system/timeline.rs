@@ -46,7 +46,7 @@ async fn a_restarted_service_still_knows_what_happened_and_how_its_last_process_
     let kept = page(&system.users).await;
     let kinds: Vec<&Value> = kept.iter().map(|entry| &entry["kind"]).collect();
     assert_eq!(kinds, ["actor", "operator"], "who stops in order leaves nothing");
-    assert_eq!((&kept[1]["subject"], &kept[1]["cause"]), (&json!("repository"), &json!("Panic")));
+    assert_eq!((&kept[1]["subject"], &kept[1]["cause"]), (&json!("repository"), &json!("told to panic")));
     system.users.kill9();
     system.users.restart().await;
 

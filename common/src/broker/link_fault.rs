@@ -1,6 +1,7 @@
 //! A link that fails on purpose: cut off for a while, or as if the broker had blocked it.
 
 use std::{
+    fmt,
     future::pending,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -20,6 +21,15 @@ pub enum LinkFault {
     Cut,
     /// Nothing is published, as while the broker is short of memory or disk.
     Block,
+}
+
+impl fmt::Display for LinkFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cut => "cut",
+            Self::Block => "blocked",
+        })
+    }
 }
 
 /// Makes the links of one [`BrokerConfig`](super::BrokerConfig) fail. Cheap to clone; clones are the same switch.

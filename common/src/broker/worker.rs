@@ -230,7 +230,7 @@ impl Worker {
                     let exchange = &message.exchange;
                     self.broken.send_replace(Some(format!("exchange {exchange:?} leads to no queue")));
                 }
-                outcome => log::debug!("event=not_forwarded outcome={outcome:?}"),
+                outcome => log::debug!("event=not_forwarded outcome={}", outcome.label()),
             }
             self.pause(attempt).await?;
         }

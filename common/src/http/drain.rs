@@ -79,14 +79,14 @@ impl Drain {
     /// takes those that are complete, and then the socket stops listening, so that clients are refused at once.
     pub async fn refuse_new(&self, listener: &Socket, pause_accepting: impl Future<Output = ()>) {
         if let Err(error) = ignore_syn(listener) {
-            log::debug!("event=syn_filter_refused error={error:?}");
+            log::debug!("event=syn_filter_refused error={:?}", error.to_string());
         }
         sleep(ACCEPT).await;
         pause_accepting.await;
         sleep(TICK).await;
         // Linux ends listening so; elsewhere the socket listens until the acceptor drops it.
         if let Err(error) = listener.shutdown(Shutdown::Read) {
-            log::debug!("event=listener_not_shut_down error={error:?}");
+            log::debug!("event=listener_not_shut_down error={:?}", error.to_string());
         }
     }
 

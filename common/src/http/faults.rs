@@ -7,7 +7,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde::Deserialize;
 
 use super::{
-    JsonBody, Problem,
+    JsonBody, NoTraffic, Problem,
     keeper::{KEEPER, keeper},
 };
 use crate::{
@@ -24,16 +24,20 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Adds `POST /process/fault` and, where there is a link, `POST /link/fault`; what is asked for is noted in `timeline`.
 pub(super) fn configure(routes: &mut web::ServiceConfig, link: Option<LinkFaults>, timeline: &Timeline) {
     let noted = timeline.clone();
-    routes.service(web::resource("/process/fault").post(move |body: JsonBody<ProcessFaultRequest>| {
-        let timeline = noted.clone();
-        async move { strike(&body.value, &timeline) }
-    }));
+    routes.service(web::resource("/process/fault").app_data(NoTraffic).post(
+        move |body: JsonBody<ProcessFaultRequest>| {
+            let timeline = noted.clone();
+            async move { strike(&body.value, &timeline) }
+        },
+    ));
     if let Some(link) = link {
         let noted = timeline.clone();
-        routes.service(web::resource("/link/fault").post(move |body: JsonBody<LinkFaultRequest>| {
-            let (link, timeline) = (link.clone(), noted.clone());
-            async move { inject(&link, &body.value, &timeline) }
-        }));
+        routes.service(web::resource("/link/fault").app_data(NoTraffic).post(
+            move |body: JsonBody<LinkFaultRequest>| {
+                let (link, timeline) = (link.clone(), noted.clone());
+                async move { inject(&link, &body.value, &timeline) }
+            },
+        ));
     }
 }
 
@@ -58,8 +62,8 @@ fn inject(
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid body")
             .detail(format!("ms: a fault of the link lasts from 1 to {LONGEST_MS} ms, and not {ms}")));
     }
-    log::warn!("event=fault_requested link=broker fault={fault:?} ms={ms}");
-    timeline.note(IncidentKind::Operator, "link", &format!("{fault:?} for {ms} ms"));
+    log::warn!("event=fault_requested link=broker fault={fault} ms={ms}");
+    timeline.note(IncidentKind::Operator, "link", &format!("{fault} for {ms} ms, on request"));
     link.inject(fault, Duration::from_millis(ms));
     Ok(HttpResponse::Accepted().finish())
 }
@@ -81,8 +85,8 @@ fn strike(
              does"
         )));
     }
-    log::warn!("event=fault_requested process={} fault=Kill", getpid());
-    timeline.note(IncidentKind::Operator, "process", "Kill");
+    log::warn!("event=fault_requested process={} fault=kill", getpid());
+    timeline.note(IncidentKind::Operator, "process", "killed, on request");
     thread::spawn(|| {
         thread::sleep(LAST_WORDS);
         if let Err(error) = kill_process(getpid(), Signal::KILL) {

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::{Deadline, Problem};
+use super::{Deadline, NoTraffic, Problem};
 use crate::{
     ledger::{Ledger, LedgerError, LedgerEvent, Wanted},
     timeline::{Incident, Timeline},
@@ -48,7 +48,7 @@ pub(super) fn timeline(routes: &mut web::ServiceConfig, timeline: &Timeline) {
         let items = timeline.page(query.limit.min(INCIDENTS), query.before);
         async move { HttpResponse::Ok().json(TimelinePage { items }) }
     };
-    routes.service(web::resource("/timeline").get(page));
+    routes.service(web::resource("/timeline").app_data(NoTraffic).get(page));
 }
 
 #[derive(Serialize)]
@@ -63,7 +63,7 @@ pub(super) fn ledger(routes: &mut web::ServiceConfig, ledger: &Ledger) {
         let ledger = ledger.clone();
         async move { find(&ledger, request.query_string(), Deadline::of(&request)).await }
     };
-    routes.service(web::resource("/ledger").get(find));
+    routes.service(web::resource("/ledger").app_data(NoTraffic).get(find));
 }
 
 async fn find(ledger: &Ledger, query: &str, deadline: Deadline) -> Result<HttpResponse, Problem> {

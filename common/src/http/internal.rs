@@ -3,7 +3,9 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
 
-use super::{Deadline, HttpMetrics, JsonBody, Probes, Problem, faults, history, report::ProcessReport};
+use super::{
+    Deadline, HttpMetrics, JsonBody, NoTraffic, Probes, Problem, faults, history, report::ProcessReport,
+};
 use crate::{
     broker::LinkFaults,
     ledger::Ledger,
@@ -40,11 +42,11 @@ impl Internal {
         let (supervisor, traffic) = (self.supervisor.clone(), traffic.clone());
         let (service, faults) = (self.service, self.faults);
         routes
-            .service(web::resource("/metrics").get(move || {
+            .service(web::resource("/metrics").app_data(NoTraffic).get(move || {
                 let text = metrics.encode();
                 async move { HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(text) }
             }))
-            .service(web::resource("/actors").get(move |request: HttpRequest| {
+            .service(web::resource("/actors").app_data(NoTraffic).get(move |request: HttpRequest| {
                 let (supervisor, counts) = (supervisor.clone(), traffic.totals());
                 let longest = Deadline::of(&request).within(PATIENCE);
                 async move {
@@ -59,7 +61,7 @@ impl Internal {
         if self.faults {
             faults::configure(routes, self.link.clone(), self.supervisor.timeline());
             let supervisor = self.supervisor.clone();
-            routes.service(web::resource("/actors/{name}/fault").post(
+            routes.service(web::resource("/actors/{name}/fault").app_data(NoTraffic).post(
                 move |name: web::Path<String>, body: JsonBody<FaultRequest>| {
                     let supervisor = supervisor.clone();
                     async move { inject(&supervisor, &name, body.value) }
@@ -94,6 +96,6 @@ fn inject(supervisor: &Supervisor, actor: &str, fault: FaultRequest) -> Result<H
     supervisor
         .inject(actor, fault)
         .map_err(|error| Problem::new(StatusCode::NOT_FOUND, error.to_string()))?;
-    log::warn!("event=fault_requested actor={actor:?} fault={fault:?}");
+    log::warn!("event=fault_requested actor={actor:?} fault={:?}", fault.to_string());
     Ok(HttpResponse::Accepted().finish())
 }

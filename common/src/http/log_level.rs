@@ -1,7 +1,7 @@
 use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::{Deserialize, Serialize};
 
-use super::{JsonBody, Problem, Routes};
+use super::{JsonBody, NoTraffic, Problem, Routes};
 use crate::{
     telemetry::log,
     timeline::{IncidentKind, Timeline},
@@ -20,7 +20,7 @@ pub fn log_level(routes: &mut Routes, timeline: &Timeline) {
         let timeline = timeline.clone();
         async move { change(&body.value.level, &timeline).await }
     };
-    routes.service(web::resource("/log-level").get(show).put(change));
+    routes.service(web::resource("/log-level").app_data(NoTraffic).get(show).put(change));
 }
 
 async fn show() -> HttpResponse {

@@ -24,7 +24,7 @@ pub struct HttpMetrics {
     totals: Arc<[AtomicU64; 2]>,
 }
 
-/// What a server has answered in all.
+/// What a server has answered in all, but for [`NoTraffic`](super::NoTraffic).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Requests that were answered.
@@ -60,7 +60,7 @@ impl HttpMetrics {
         }
     }
 
-    /// What was answered in all, but for what was counted by [`HttpSeries`].
+    /// The traffic in all, but for what was counted by [`HttpSeries`].
     pub fn totals(&self) -> Totals {
         let [requests, failures] = [0, 1].map(|which| self.totals[which].load(Ordering::Relaxed));
         Totals { requests, failures }
@@ -70,6 +70,10 @@ impl HttpMetrics {
         let asked = Asked { method: known(method), route: route.clone() };
         self.durations.get_or_create(&asked).observe(took.as_secs_f64());
         self.requests.get_or_create(&Answered { asked, status }).inc();
+    }
+
+    /// Counts an answer as traffic.
+    pub(super) fn count(&self, status: u16) {
         self.totals[0].fetch_add(1, Ordering::Relaxed);
         if status >= 500 {
             self.totals[1].fetch_add(1, Ordering::Relaxed);

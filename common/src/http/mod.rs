@@ -29,6 +29,8 @@ mod store_problem;
 
 mod metrics;
 
+mod no_traffic;
+
 mod faults;
 mod history;
 mod internal;
@@ -68,6 +70,7 @@ pub(crate) use json_body::is_no_object;
 pub use keeper::KEEPER;
 pub use log_level::log_level;
 pub use metrics::{HttpMetrics, HttpSeries, RouteLabel, Totals};
+pub use no_traffic::NoTraffic;
 pub use origin::RequestOrigin;
 pub use paging::{PageRequest, PageView};
 pub use probes::{Condition, ProbeAnswer, Probes, Readiness, ReadinessStatus};

@@ -13,6 +13,8 @@ use actix_web::{
 };
 use serde::Serialize;
 
+use super::NoTraffic;
+
 /// When an orchestrator may ask an unready service again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -109,8 +111,10 @@ impl Probes {
             async move { answer }
         };
         routes
-            .service(web::resource(LIVE).get(live).route(web::head().to(live)))
-            .service(web::resource(READY).get(ready.clone()).route(web::head().to(ready)));
+            .service(web::resource(LIVE).app_data(NoTraffic).get(live).route(web::head().to(live)))
+            .service(
+                web::resource(READY).app_data(NoTraffic).get(ready.clone()).route(web::head().to(ready)),
+            );
     }
 }
 

@@ -19,7 +19,7 @@ pub struct ProcessReport {
     faults: bool,
     /// Every supervised actor, in the order in which they were started.
     actors: Vec<ActorReport>,
-    /// Requests that were answered, and those of them with a status from 500.
+    /// Requests that were answered, but for [`NoTraffic`](super::NoTraffic), and those of them with a status from 500.
     counts: Totals,
     /// The number of the newest incident in its timeline.
     last_incident: u64,

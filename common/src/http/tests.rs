@@ -240,6 +240,24 @@ async fn probes_metrics_and_actors_are_shown() {
 }
 
 #[actix::test]
+async fn what_probes_and_consoles_ask_is_no_traffic() {
+    let (port, _, probes) = start(true);
+    get(port, "/greetings/1").await;
+    get(port, "/nowhere").await;
+    get(port, "/panic").await;
+
+    let _ = probes.condition("store", || Condition::Unready("disk full".to_owned()));
+    for path in ["/health/live", "/health/ready", "/metrics", "/actors", "/timeline", "/actors/store/fault"] {
+        get(port, path).await;
+    }
+
+    let counts = &get(port, "/actors").await.json()["counts"];
+    assert_eq!(*counts, serde_json::json!({ "requests": 3, "failures": 1 }));
+    let metrics = get(port, "/metrics").await.body;
+    assert!(metrics.contains("route=\"/health/ready\",status=\"503\"} 1"), "{metrics}");
+}
+
+#[actix::test]
 async fn faults_are_taken_only_where_they_are_allowed() {
     let (port, ..) = start(false);
     let fault = "{\"kind\":\"panic\"}";

@@ -18,7 +18,7 @@ use actix_web::{
 use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use super::{
-    Deadline, Doorkeeper, HttpMetrics, Problem, RouteLabel, Visit,
+    Deadline, Doorkeeper, HttpMetrics, NoTraffic, Problem, RouteLabel, Visit,
     drain::Drain,
     metrics::known,
     origin::accept_or_make,
@@ -103,6 +103,9 @@ where
                     let mut response = with_problem(response, &origin);
                     let label = route(&response);
                     tracking.note(&method, &label, response.status(), started.elapsed(), &origin);
+                    if response.request().app_data::<NoTraffic>().is_none() {
+                        tracking.metrics.count(response.status().as_u16());
+                    }
                     span.note(|record| {
                         answered(record, known(&method), &label, response.status().as_u16());
                     });
@@ -117,6 +120,7 @@ where
             log_cause(&failure, &origin);
             let status = failure.status();
             tracking.note(&method, &RouteLabel::UNKNOWN, status, started.elapsed(), &origin);
+            tracking.metrics.count(status.as_u16());
             span.note(|record| answered(record, known(&method), &RouteLabel::UNKNOWN, status.as_u16()));
             Err(failure.of_request(origin.request_id).into())
         }))

@@ -80,9 +80,9 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Panic => f.write_str("Panic"),
-            Self::Stop => f.write_str("Stop"),
-            Self::Stall(time) => write!(f, "Stall for {} ms", time.as_millis()),
+            Self::Panic => f.write_str("panic"),
+            Self::Stop => f.write_str("stop"),
+            Self::Stall(time) => write!(f, "stall for {} ms", time.as_millis()),
         }
     }
 }

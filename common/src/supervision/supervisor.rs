@@ -141,7 +141,7 @@ impl Supervisor {
     pub fn inject(&self, actor: &str, fault: Fault) -> Result<(), NoSuchActor> {
         let children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
         let child = children.iter().find(|child| child.name == actor).ok_or(NoSuchActor)?;
-        self.0.timeline.note(IncidentKind::Operator, actor, &fault.to_string());
+        self.0.timeline.note(IncidentKind::Operator, actor, &format!("told to {fault}"));
         // A full channel means that a fault is already on its way.
         let _ = child.faults.try_send(fault);
         Ok(())

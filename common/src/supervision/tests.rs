@@ -180,7 +180,11 @@ async fn a_stalled_actor_does_nothing_loses_nothing_and_holds_up_nobody_else() {
     assert_eq!(stalled.ask(Count, DEADLINE).await, Ok(3), "the same generation, and it has got its mail");
     let told: Vec<_> = incidents(&supervisor).into_iter().map(|it| (it.kind, it.subject, it.cause)).collect();
     let asked = |cause: &str| (IncidentKind::Operator, "stalled".to_owned(), cause.to_owned());
-    assert_eq!(told, [asked("Stall for 3600000 ms"), asked("Stall for 0 ms")], "nothing has ended");
+    assert_eq!(
+        told,
+        [asked("told to stall for 3600000 ms"), asked("told to stall for 0 ms")],
+        "nothing has ended"
+    );
 
     supervisor.inject("stalled", LONG).expect("the actor exists");
     tokio::task::yield_now().await;

@@ -18,6 +18,8 @@ pub enum FieldName {
     Connection,
     /// How long the body is.
     ContentLength,
+    /// What a browser was told to say again.
+    Cookie,
     /// Where what is answered is.
     ContentLocation,
     /// When the answer was made.
@@ -69,6 +71,7 @@ impl FieldName {
             2 if is("te") => Self::HopByHop,
             4 if is("host") => Self::Host,
             4 if is("date") => Self::Date,
+            6 if is("cookie") => Self::Cookie,
             6 if is("expect") => Self::Expect,
             6 if is("origin") => Self::Origin,
             7 if is("upgrade") => Self::Upgrade,

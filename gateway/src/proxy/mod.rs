@@ -29,6 +29,7 @@ mod exchange;
 
 mod answer;
 mod body;
+mod cookies;
 mod download;
 mod lines;
 mod request;

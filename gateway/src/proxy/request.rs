@@ -7,7 +7,7 @@ use std::{net::IpAddr, time::Duration};
 
 use common::telemetry::trace::TraceContext;
 
-use super::origin::Origin;
+use super::{cookies::write_cookies, origin::Origin};
 use crate::{
     http1::{BodyLength, Field, FieldName, RequestHead, write_decimal},
     settings::Networks,
@@ -85,8 +85,10 @@ pub fn write_fields(
     }
     write_field("x-forwarded-proto", said_proto.filter(|_| sender.trusted).unwrap_or(b"http"), out);
     for field in head.fields {
-        if passes(head, field) {
-            write_field(field.name, field.value, out);
+        match FieldName::of(field.name) {
+            name if !passes(head, name, field) => {}
+            FieldName::Cookie => write_cookies(field.name, field.value, out),
+            _ => write_field(field.name, field.value, out),
         }
     }
     out.extend_from_slice(if head.old { VIA_OLD } else { VIA });
@@ -129,9 +131,9 @@ pub fn write_head(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether a client's field goes to the service as it is.
-fn passes(head: &RequestHead<'_, '_>, field: &Field<'_>) -> bool {
-    match FieldName::of(field.name) {
+/// Whether a client's field goes to the service.
+fn passes(head: &RequestHead<'_, '_>, name: FieldName, field: &Field<'_>) -> bool {
+    match name {
         FieldName::Host
         | FieldName::Connection
         | FieldName::HopByHop

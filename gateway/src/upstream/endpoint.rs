@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -61,6 +62,26 @@ impl Health {
     /// Whether it serves.
     pub fn is_well(&self) -> bool {
         matches!(self, Self::Ready | Self::Degraded(_))
+    }
+
+    /// What is missing or wrong there.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Degraded(why) | Self::Unready(why) => Some(why),
+            Self::Unknown | Self::Ready => None,
+        }
+    }
+}
+
+/// In one word, as `/actors` tells it.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::Ready => "ready",
+            Self::Degraded(_) => "degraded",
+            Self::Unready(_) => "unready",
+        })
     }
 }
 

@@ -134,7 +134,8 @@ fn literal(url: &UpstreamUrl) -> Option<SocketAddr> {
 }
 
 /// The addresses of those of `all` that are not among `others`.
-fn missing_in(others: &[Arc<Endpoint>], all: &[Arc<Endpoint>]) -> Vec<SocketAddr> {
+fn missing_in(others: &[Arc<Endpoint>], all: &[Arc<Endpoint>]) -> String {
     let is_new = |endpoint: &&Arc<Endpoint>| others.iter().all(|other| other.id() != endpoint.id());
-    all.iter().filter(is_new).map(|endpoint| endpoint.address()).collect()
+    let addresses = all.iter().filter(is_new).map(|endpoint| endpoint.address().to_string());
+    addresses.collect::<Vec<_>>().join(",")
 }

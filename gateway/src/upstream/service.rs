@@ -144,7 +144,8 @@ impl Upstream {
         let before = endpoint.heard(health.clone());
         if before != health {
             let (name, address) = (&self.name, endpoint.address());
-            log::info!("event=upstream_health upstream={name} endpoint={address} health={health:?}");
+            let why = health.reason().map(|why| format!(" why={why:?}")).unwrap_or_default();
+            log::info!("event=upstream_health upstream={name} endpoint={address} health={health}{why}");
         }
         match &health {
             Health::Unready(why) if before.is_well() => endpoint.incidents().went_away(why),

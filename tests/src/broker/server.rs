@@ -115,7 +115,8 @@ async fn obey(
 ) {
     while let Some((order, answer)) = orders.recv().await {
         let level = if order == faults::Order::Status { log::Level::Debug } else { log::Level::Info };
-        log::log!(level, "event=order order={order:?}");
+        let said = serde_json::to_string(&order).unwrap_or_default();
+        log::log!(level, "event=order order={said:?}");
         let _ = answer.send(broker.borrow_mut().obey(order));
     }
     std::future::pending().await

@@ -313,6 +313,26 @@ impl Harm {
     }
 }
 
+impl fmt::Display for Harm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let to = |direction: &Direction| match direction {
+            Direction::ToServer => "to the server",
+            Direction::ToClient => "to the client",
+        };
+        match self {
+            Self::Cut => f.write_str("cut"),
+            Self::Reset => f.write_str("reset"),
+            Self::Refuse => f.write_str("refuse"),
+            Self::HalfClose(direction) => write!(f, "half-close {}", to(direction)),
+            Self::CutAfter(direction, bytes) => write!(f, "cut after {bytes} bytes {}", to(direction)),
+            Self::Delay(ms) => write!(f, "delay {ms}ms"),
+            Self::Throttle(bytes) => write!(f, "throttle {bytes} bytes/s"),
+            Self::Hold => f.write_str("hold"),
+            Self::Lose => f.write_str("lose"),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind().name())?;
@@ -322,7 +342,7 @@ impl fmt::Display for Fault {
             }
             Self::Actor(service, actor, end) => write!(f, " {service} {actor} {}", end.name()),
             Self::Stall(service, actor) => write!(f, " {service} {actor}"),
-            Self::Network(harm) => write!(f, " {harm:?}"),
+            Self::Network(harm) => write!(f, " {harm}"),
             Self::Ordered(_, order) => {
                 write!(f, " {}", serde_json::to_string(order).map_err(|_| fmt::Error)?)
             }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use actix_web::web::{self, ServiceConfig};
 use common::{
     auth::Issuer,
-    http::{KeyedWrites, readable},
+    http::{KeyedWrites, NoTraffic, readable},
     store::RepositoryHandle,
     supervision::Handle,
 };
@@ -52,5 +52,5 @@ fn endpoints(routes: &mut ServiceConfig) {
         .service(readable("/users", list::list).post(register::register))
         .service(web::resource("/users/sessions").post(log_in::log_in))
         .service(readable("/users/{id}", find::find))
-        .service(readable("/.well-known/jwks.json", keys::keys));
+        .service(readable("/.well-known/jwks.json", keys::keys).app_data(NoTraffic));
 }

@@ -15,6 +15,8 @@ use utoipa::{IntoParams, openapi::OpenApi};
 pub use answers::{Refusal, member_at, shared_components};
 pub use check::{described_otherwise, flaws};
 
+use super::NoTraffic;
+
 /// Where a service describes itself. Internal, like `/metrics`: paths are the service's own.
 pub const DESCRIPTION_PATH: &str = "/openapi.json";
 
@@ -43,7 +45,7 @@ impl Description {
     /// Serves the description at [`DESCRIPTION_PATH`].
     pub fn resource(&self) -> Resource {
         let json = self.json.clone();
-        web::resource(DESCRIPTION_PATH).get(move || {
+        web::resource(DESCRIPTION_PATH).app_data(NoTraffic).get(move || {
             let json = json.clone();
             async move { HttpResponse::Ok().content_type("application/json").body(json) }
         })

@@ -1,42 +1,48 @@
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
-/// So many wrong tokens of one client within [`WINDOW`] are one too many.
-const MOST: u32 = 10;
+/// So many wrong tokens of one address are taken at once, such as of somebody who mistypes.
+const AT_ONCE: u32 = 10;
 
-/// How long a wrong token counts.
-const WINDOW: Duration = Duration::from_secs(60);
+/// After them, one is taken every so often: 600 guesses an hour, and nobody who only mistyped is kept out for long.
+const EACH: Duration = Duration::from_secs(6);
 
-/// How many clients are counted at once; whoever comes then waits like one that was wrong too often.
+/// How many addresses are counted at once; whoever comes then waits like one that was wrong too often.
 const MOST_CLIENTS: usize = 1000;
 
-/// How often who was wrong of late. The time comes from the caller.
+/// Until when the wrong tokens of an address count, each for [`EACH`]; an IPv6 address counts with all of its /64, which one
+/// subscriber has to itself. The time comes from the caller.
 #[derive(Debug, Default)]
-pub struct Attempts(HashMap<IpAddr, Counted>);
-
-#[derive(Clone, Copy, Debug)]
-struct Counted {
-    since: Instant,
-    wrong: u32,
-}
+pub struct Attempts(HashMap<IpAddr, Instant>);
 
 impl Attempts {
     /// How long `peer` has to wait before it may try; `None` where it may now.
     pub fn wait(&mut self, peer: IpAddr, now: Instant) -> Option<Duration> {
-        self.0.retain(|_, counted| now < counted.since + WINDOW);
-        match self.0.get(&peer) {
-            Some(counted) if counted.wrong >= MOST => Some(counted.since + WINDOW - now),
-            None if self.0.len() >= MOST_CLIENTS => Some(WINDOW),
-            _ => None,
+        self.0.retain(|_, forgiven| now < *forgiven);
+        match self.0.get(&client(peer)) {
+            Some(forgiven) => {
+                let too_many = (*forgiven - now).saturating_sub(EACH * (AT_ONCE - 1));
+                (!too_many.is_zero()).then_some(too_many)
+            }
+            None if self.0.len() >= MOST_CLIENTS => Some(EACH),
+            None => None,
         }
     }
 
     /// Counts a wrong token.
     pub fn failed(&mut self, peer: IpAddr, now: Instant) {
-        self.0.entry(peer).or_insert(Counted { since: now, wrong: 0 }).wrong += 1;
+        let forgiven = self.0.entry(client(peer)).or_insert(now);
+        *forgiven = now.max(*forgiven) + EACH;
+    }
+}
+
+fn client(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        short => short,
     }
 }
 
@@ -44,18 +50,48 @@ impl Attempts {
 mod tests {
     use super::*;
 
-    #[test]
-    fn ten_wrong_tokens_within_a_minute_are_enough() {
-        let (mut attempts, now) = (Attempts::default(), Instant::now());
-        let peer = IpAddr::from([127, 0, 0, 1]);
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-        for _ in 0..MOST {
-            assert_eq!(attempts.wait(peer, now), None);
-            attempts.failed(peer, now);
+    #[test]
+    fn ten_wrong_tokens_are_taken_at_once_and_then_one_every_six_seconds() {
+        let (mut attempts, now) = (Attempts::default(), Instant::now());
+
+        for _ in 0..AT_ONCE {
+            assert_eq!(attempts.wait(PEER, now), None);
+            attempts.failed(PEER, now);
         }
 
-        assert_eq!(attempts.wait(peer, now + WINDOW / 2), Some(WINDOW / 2));
-        assert_eq!(attempts.wait(peer, now + WINDOW), None);
+        assert_eq!(attempts.wait(PEER, now), Some(EACH));
+        assert_eq!(attempts.wait(PEER, now + EACH / 3), Some(EACH * 2 / 3));
+        let later = now + EACH;
+        assert_eq!(attempts.wait(PEER, later), None);
+        attempts.failed(PEER, later);
+        assert_eq!(attempts.wait(PEER, later), Some(EACH), "one, and not ten");
+    }
+
+    #[test]
+    fn who_is_patient_is_trusted_like_at_first() {
+        let (mut attempts, now) = (Attempts::default(), Instant::now());
+        (0..AT_ONCE).for_each(|_| attempts.failed(PEER, now));
+
+        let much_later = now + EACH * AT_ONCE;
+
+        for _ in 0..AT_ONCE {
+            assert_eq!(attempts.wait(PEER, much_later), None);
+            attempts.failed(PEER, much_later);
+        }
+        assert!(attempts.wait(PEER, much_later).is_some());
+    }
+
+    #[test]
+    fn an_address_of_ipv6_counts_with_its_neighbours() {
+        let (mut attempts, now) = (Attempts::default(), Instant::now());
+        let address = |last: &str| format!("2001:db8::{last}").parse::<IpAddr>().expect("an address");
+
+        (0..AT_ONCE).for_each(|_| attempts.failed(address("1"), now));
+
+        assert_eq!(attempts.wait(address("2"), now), Some(EACH));
+        assert_eq!(attempts.wait(address("1:0:0:0:1"), now), None);
     }
 
     #[test]
@@ -66,8 +102,8 @@ mod tests {
         }
 
         let other = IpAddr::from([200, 0, 0, 1]);
-        assert_eq!(attempts.wait(other, now), Some(WINDOW));
-        assert_eq!(attempts.wait(other, now + WINDOW), None);
+        assert_eq!(attempts.wait(other, now), Some(EACH));
+        assert_eq!(attempts.wait(other, now + EACH), None);
         assert!(attempts.0.is_empty());
     }
 }

@@ -112,7 +112,10 @@ impl Access {
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         if let Some(wait) = lock(&self.attempts).wait(peer, now) {
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens")
-                .detail("nobody from this address is asked again before a minute is over")
+                .detail(format!(
+                    "too many came from this address: it may try again in {} s; who is logged in is not concerned",
+                    wait.as_secs_f64().ceil()
+                ))
                 .retry_after(wait));
         }
         if token.is(said) {
@@ -215,7 +218,7 @@ mod tests {
         let limited = access.log_in(Some(one), "correct battery", now).expect_err("too often");
         assert_eq!(limited.status(), 429);
         assert!(access.log_in(Some(other), "correct battery", now).is_ok());
-        let later = now + std::time::Duration::from_secs(61);
+        let later = now + std::time::Duration::from_secs(6);
         assert!(access.log_in(Some(one), "correct battery", later).is_ok());
     }
 

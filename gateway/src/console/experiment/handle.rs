@@ -1,11 +1,16 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use common::supervision::{AskError, Handle};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{BeginExperiment, Experiment, Kind, Laboratory, Notebook, Plan, Receipt, plan::SERVICES};
-use crate::console::{Fleet, fleet::Heard};
+use super::{
+    BeginExperiment, Breaking, Experiment, Kind, Laboratory, Notebook, Plan, Receipt, plan::SERVICES,
+};
+use crate::console::{
+    Fleet,
+    fleet::{Heard, Place},
+};
 
 /// How long the laboratory may take to begin.
 const BEGIN_DEADLINE: Duration = Duration::from_secs(1);
@@ -66,12 +71,11 @@ impl ExperimentsHandle {
 
     /// What can be made, as the services of `fleet` say just now.
     pub async fn offers(&self, fleet: &Fleet) -> Vec<Offer> {
-        let heard = fleet.get_all("/actors", LOOK_DEADLINE).await;
-        let said = |service: &str, is_so: &dyn Fn(&Value) -> bool| {
-            heard.iter().any(|(place, heard)| {
-                place.service == service && matches!(heard, Heard::Said(said) if is_so(said))
-            })
-        };
+        self.offered(&fleet.get_all("/actors", LOOK_DEADLINE).await)
+    }
+
+    fn offered(&self, heard: &[(Place, Heard)]) -> Vec<Offer> {
+        let said = |service: &str, is_so: &dyn Fn(&Value) -> bool| reports(heard, service).any(is_so);
         let those = |is_so: &dyn Fn(&Value) -> bool| -> Vec<String> {
             SERVICES.into_iter().filter(|service| said(service, is_so)).map(str::to_owned).collect()
         };
@@ -104,8 +108,8 @@ impl ExperimentsHandle {
         if self.current().is_some() {
             return Err(NotBegun::Running);
         }
-        let offers = self.offers(fleet).await;
-        let offer = offers.into_iter().find(|offer| offer.kind == plan.kind());
+        let heard = fleet.get_all("/actors", LOOK_DEADLINE).await;
+        let offer = self.offered(&heard).into_iter().find(|offer| offer.kind == plan.kind());
         if let Some(Offer { services, why, .. }) = offer {
             if let Some(why) = why {
                 return Err(NotBegun::Unavailable(why.to_owned()));
@@ -113,10 +117,25 @@ impl ExperimentsHandle {
             if let Plan::Break(breaking) = &plan
                 && !services.contains(&breaking.service)
             {
-                let service = &breaking.service;
+                let said = reports(&heard, &breaking.service).next().is_some();
+                let refuses = if said { "does not allow this" } else { "does not answer" };
                 return Err(NotBegun::Unavailable(format!(
-                    "{service} does not answer, or does not allow this; those that do: {}",
+                    "{} {refuses}; it is possible on {}",
+                    breaking.service,
                     services.join(", ")
+                )));
+            }
+        }
+        if let Plan::Break(breaking) = &plan {
+            let known: BTreeSet<&str> = reports(&heard, &breaking.service)
+                .flat_map(|report| report["actors"].as_array().into_iter().flatten())
+                .filter_map(|actor| actor["name"].as_str())
+                .collect();
+            if !known.contains(breaking.actor.as_str()) {
+                let known = known.into_iter().collect::<Vec<_>>().join(", ");
+                let Breaking { service, actor, .. } = breaking;
+                return Err(NotBegun::NoSuchActor(format!(
+                    "actor must be one of those of {service}, {known}, not {actor:?}"
                 )));
             }
         }
@@ -127,6 +146,14 @@ impl ExperimentsHandle {
     }
 }
 
+/// What the processes of a service have said.
+fn reports<'a>(heard: &'a [(Place, Heard)], service: &str) -> impl Iterator<Item = &'a Value> {
+    heard.iter().filter_map(move |(place, heard)| match heard {
+        Heard::Said(said) if place.service == service => Some(said),
+        _ => None,
+    })
+}
+
 /// Why an experiment was not begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotBegun {
@@ -134,6 +161,8 @@ pub enum NotBegun {
     Running,
     /// It cannot be made just now, and why.
     Unavailable(String),
+    /// The service has no such actor; says which it has.
+    NoSuchActor(String),
     /// The laboratory did not answer.
     Laboratory(AskError),
 }
@@ -144,7 +173,7 @@ impl fmt::Display for NotBegun {
             Self::Running => f.write_str(
                 "another experiment runs: one at a time, or nobody could tell whose orders are lost",
             ),
-            Self::Unavailable(why) => f.write_str(why),
+            Self::Unavailable(why) | Self::NoSuchActor(why) => f.write_str(why),
             Self::Laboratory(error) => error.fmt(f),
         }
     }

@@ -47,18 +47,23 @@ impl Handler<BeginExperiment> for Laboratory {
         let course = course::run(experiment.clone(), plan, self.site.clone(), self.notebook.clone());
         context.spawn(course.into_actor(self).map(|receipt, laboratory, _| {
             log::info!(
-                "event=experiment_ended number={} verdict={:?} accepted={} lost={:?} doubled={:?}",
+                "event=experiment_ended number={} verdict={:?} accepted={} lost={} doubled={}",
                 receipt.number,
-                receipt.verdict,
+                receipt.verdict.to_string(),
                 receipt.accepted,
-                receipt.lost,
-                receipt.doubled
+                known(receipt.lost),
+                known(receipt.doubled)
             );
             laboratory.done += 1;
             laboratory.notebook.end(receipt);
         }));
         MessageResult(Some(experiment))
     }
+}
+
+/// A count, or that it could not be found out.
+fn known(count: Option<u64>) -> String {
+    count.map_or_else(|| "unknown".to_owned(), |count| count.to_string())
 }
 
 /// What the laboratory shows of itself.

@@ -39,7 +39,7 @@ pub use handle::{ExperimentsHandle, NotBegun, Offer};
 pub use laboratory::{BeginExperiment, Laboratory};
 pub use notebook::Notebook;
 pub use open::open;
-pub use plan::{Breaking, Kind, Plan, Wish};
+pub use plan::{Breaking, Kind, Plan};
 pub use receipt::{Experiment, Phase, Receipt, Verdict};
 pub use site::Site;
 pub use tally::{Outcome, Tally};

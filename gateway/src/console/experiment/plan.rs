@@ -1,4 +1,7 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// Longest fault, as the services take it.
 const MS_MOST: u64 = 60_000;
@@ -43,6 +46,16 @@ impl Kind {
         Self::PlaceOrders,
     ];
 
+    /// What else a wish of this kind may say.
+    fn members(self) -> &'static [&'static str] {
+        match self {
+            Self::CrashActor => &["service", "actor"],
+            Self::CutLink | Self::BlockLink | Self::StallService => &["service", "ms"],
+            Self::KillProcess => &["service"],
+            Self::PlaceOrders => &["orders"],
+        }
+    }
+
     /// What it is called.
     pub fn title(self) -> &'static str {
         match self {
@@ -56,20 +69,11 @@ impl Kind {
     }
 }
 
-/// What somebody asks for; what is left out has a default, but for the service.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Wish {
-    /// What is to be broken.
-    pub kind: Kind,
-    /// Of which service.
-    pub service: Option<String>,
-    /// Which actor.
-    pub actor: Option<String>,
-    /// For how many milliseconds.
-    pub ms: Option<u64>,
-    /// How many orders.
-    pub orders: Option<u64>,
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A unit variant is written as its name.
+        self.serialize(f)
+    }
 }
 
 /// What is going to happen.
@@ -88,48 +92,48 @@ pub struct Breaking {
     pub kind: Kind,
     /// Which service.
     pub service: String,
-    /// Which actor, where the kind is about one.
+    /// Which actor, where the kind is about one; whether there is such an actor, the service knows.
     pub actor: String,
     /// For how long; 0 where it is over as soon as it has begun.
     pub ms: u64,
 }
 
 impl Plan {
-    /// Makes a plan of a wish.
+    /// Makes a plan of what somebody asks for; what is left out has a default, but for the kind and the service.
     ///
     /// # Errors
-    /// Says what is wrong with it.
-    pub fn of(wish: Wish) -> Result<Self, String> {
-        let Wish { kind, service, actor, ms, orders } = wish;
+    /// Names what is wrong with it, and what is possible instead.
+    pub fn of(wish: &Map<String, Value>) -> Result<Self, String> {
+        let said = wish.get("kind").unwrap_or(&Value::Null);
+        let kind = Kind::deserialize(said).map_err(|_| {
+            let known = Kind::ALL.map(|kind| kind.to_string()).join(", ");
+            format!("kind must be one of {known}, not {said}")
+        })?;
+        let members = kind.members();
+        if let Some(other) = wish.keys().find(|name| *name != "kind" && !members.contains(&name.as_str())) {
+            return Err(format!("{other:?} means nothing to {kind}, which takes {}", members.join(" and ")));
+        }
         if kind == Kind::PlaceOrders {
-            let orders = orders.unwrap_or(ORDERS_DEFAULT);
-            return match (1..=ORDERS_MOST).contains(&orders) {
-                true => Ok(Self::PlaceOrders(orders)),
-                false => Err(format!("orders must be a number from 1 to {ORDERS_MOST}, not {orders}")),
-            };
+            return Ok(Self::PlaceOrders(number(wish, "orders", ORDERS_DEFAULT, ORDERS_MOST)?));
         }
-        let service = service.unwrap_or_default();
-        if !SERVICES.contains(&service.as_str()) {
-            return Err(format!("service must be one of {}, not {service:?}", SERVICES.join(", ")));
-        }
-        let ms = match kind {
-            Kind::CrashActor | Kind::KillProcess => 0,
-            _ => ms.unwrap_or(MS_DEFAULT),
+        let service = named(wish, "service", &SERVICES)?;
+        let ms = match members.contains(&"ms") {
+            true => number(wish, "ms", MS_DEFAULT, MS_MOST)?,
+            false => 0,
         };
-        if ms > MS_MOST || (ms == 0 && !matches!(kind, Kind::CrashActor | Kind::KillProcess)) {
-            return Err(format!("ms must be a number from 1 to {MS_MOST}, not {ms}"));
-        }
         let actor = match kind {
-            Kind::CrashActor => actor.unwrap_or_else(|| REPOSITORY.to_owned()),
-            Kind::CutLink | Kind::BlockLink => "broker".to_owned(),
-            _ => REPOSITORY.to_owned(),
+            Kind::CutLink | Kind::BlockLink => "broker",
+            _ => match wish.get("actor").unwrap_or(&Value::Null) {
+                Value::Null => REPOSITORY,
+                Value::String(actor) => actor,
+                other => {
+                    return Err(format!(
+                        "actor must be the name of an actor, such as {REPOSITORY}, not {other}"
+                    ));
+                }
+            },
         };
-        // It becomes part of a path; names have a shape, and whether there is such an actor the service knows.
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-        if actor.is_empty() || actor.len() > 100 || !actor.bytes().all(is_name) {
-            return Err(format!("actor must be the name of an actor such as {REPOSITORY}, not {actor:?}"));
-        }
-        Ok(Self::Break(Breaking { kind, service, actor, ms }))
+        Ok(Self::Break(Breaking { kind, service: service.to_owned(), actor: actor.to_owned(), ms }))
     }
 
     /// Of which kind it is.
@@ -158,7 +162,7 @@ impl Plan {
 
 impl Breaking {
     /// Where the service is told, and what.
-    pub fn request(&self) -> (String, serde_json::Value) {
+    pub fn request(&self) -> (String, Value) {
         let Self { kind, actor, ms, .. } = self;
         let actor_path = || format!("/actors/{actor}/fault");
         match kind {
@@ -171,21 +175,40 @@ impl Breaking {
     }
 }
 
+/// Reads a member that is one of a few names.
+fn named<'a>(wish: &'a Map<String, Value>, member: &str, known: &[&str]) -> Result<&'a str, String> {
+    let said = wish.get(member).unwrap_or(&Value::Null);
+    match said.as_str() {
+        Some(name) if known.contains(&name) => Ok(name),
+        _ => Err(format!("{member} must be one of {}, not {said}", known.join(", "))),
+    }
+}
+
+/// Reads a member that is a number from 1 to `most`.
+fn number(wish: &Map<String, Value>, member: &str, default: u64, most: u64) -> Result<u64, String> {
+    let said = wish.get(member).unwrap_or(&Value::Null);
+    match said.as_u64() {
+        None if said.is_null() => Ok(default),
+        Some(number) if (1..=most).contains(&number) => Ok(number),
+        _ => Err(format!("{member} must be a number from 1 to {most}, not {said}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn plan(wish: serde_json::Value) -> Result<Plan, String> {
-        Plan::of(serde_json::from_value(wish).expect("a wish"))
+    fn plan(wish: Value) -> Result<Plan, String> {
+        Plan::of(wish.as_object().expect("a wish is an object"))
     }
 
     #[test]
     fn what_is_left_out_has_a_default() {
         let titles = [
             json!({ "kind": "crashActor", "service": "users" }),
-            json!({ "kind": "crashActor", "service": "users", "actor": "consumer:users.order-created", "ms": 9 }),
+            json!({ "kind": "crashActor", "service": "users", "actor": "consumer:users.order-created" }),
             json!({ "kind": "cutLink", "service": "orders" }),
             json!({ "kind": "blockLink", "service": "orders", "ms": 250 }),
             json!({ "kind": "killProcess", "service": "users" }),
@@ -211,14 +234,30 @@ mod tests {
     #[test]
     fn a_wish_that_cannot_be_granted_is_told_why() {
         for (wish, why) in [
-            (json!({ "kind": "crashActor" }), "service must be one of users, orders, not \"\""),
+            (json!({ "kind": "crashActor" }), "service must be one of users, orders, not null"),
+            (json!({ "kind": "flood" }), "kind must be one of crashActor, cutLink,"),
+            (json!({ "service": "users" }), "kind must be one of"),
+            (
+                json!({ "kind": "cutLink", "service": "users", "actr": 1 }),
+                "\"actr\" means nothing to cutLink",
+            ),
+            (json!({ "kind": "crashActor", "service": "users", "actor": 7 }), "actor must be the name"),
+            (json!({ "kind": "stallService", "service": "users", "ms": "5 s" }), "not \"5 s\""),
             (json!({ "kind": "cutLink", "service": "gateway" }), "service must be one of"),
             (
                 json!({ "kind": "cutLink", "service": "users", "ms": 0 }),
                 "ms must be a number from 1 to 60000",
             ),
             (json!({ "kind": "stallService", "service": "users", "ms": 60_001 }), "ms must be"),
-            (json!({ "kind": "crashActor", "service": "users", "actor": "../x" }), "actor must be"),
+            (
+                json!({ "kind": "crashActor", "service": "users", "ms": 9 }),
+                "\"ms\" means nothing to crashActor, which takes service and actor",
+            ),
+            (
+                json!({ "kind": "cutLink", "service": "users", "actor": "relay" }),
+                "\"actor\" means nothing to cutLink",
+            ),
+            (json!({ "kind": "placeOrders", "service": "users" }), "which takes orders"),
             (json!({ "kind": "placeOrders", "orders": 10_001 }), "orders must be a number from 1 to 10000"),
             (json!({ "kind": "placeOrders", "orders": 0 }), "orders must be"),
         ] {

@@ -1,5 +1,7 @@
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Kind;
 
@@ -79,15 +81,28 @@ pub struct Receipt {
 }
 
 /// A receipt in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Everything was asked, and all is well.
-    #[serde(rename = "clear")]
     Clear,
     /// Something is lost, doubled or there without reason.
-    #[serde(rename = "not clear")]
     NotClear,
     /// Something could not be asked, or did not happen.
-    #[serde(rename = "incomplete")]
     Incomplete,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clear => "clear",
+            Self::NotClear => "not clear",
+            Self::Incomplete => "incomplete",
+        })
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }

@@ -2,15 +2,16 @@
 
 import { ask } from './api.js'
 import { confirmed } from './confirm.js'
-import { byId, idLink, make, showFacts, showList, showNote } from './dom.js'
+import { byId, idLink, make, setAttribute, setHidden, setText, showFacts, showList, showNote } from './dom.js'
 import { isShown, whenShown } from './tabs.js'
-import { bytes, capital, clockTime, count, day } from './words.js'
+import { bytes, capital, clockTime, count, day, number } from './words.js'
 
 const LIMIT = 100
 
 let letters = []
 let more = false
 let deaths = null
+let counted
 let question = 0
 
 export function startDeadLetters() {
@@ -19,16 +20,28 @@ export function startDeadLetters() {
   whenShown('dead-letters', load)
 }
 
-/** Reading the dead letters is work for the broker, so it is done when consumers have counted another one. */
+/** Reading the dead letters is work for the broker, so it is done when there are others than before. */
 export function deadLettersHear(snapshot) {
   const actors = snapshot.services.flatMap(({ processes }) => processes).flatMap((process) => process.actors ?? [])
   const dead = actors
     .flatMap(({ observed }) => observed?.consumers ?? [])
     .reduce((sum, queue) => sum + (queue.dead ?? 0), 0)
+  const waiting = snapshot.deadLetters?.waiting
+  showWaiting(waiting ?? 0)
+  // Consumers say at once that there is another one. How many wait is counted now and then, and known to who has just acted.
   const isNew = deaths !== null && dead !== deaths
-  if (isNew && !isShown('dead-letters')) return
+  const isOther = waiting !== undefined && waiting !== counted && !more && waiting !== letters.length
+  if ((isNew || isOther) && !isShown('dead-letters')) return
   deaths = dead
-  if (isNew) load()
+  counted = waiting
+  if (isNew || isOther) load()
+}
+
+function showWaiting(waiting) {
+  const place = byId('dead-letters-waiting')
+  setText(place, waiting > 99 ? '99+' : waiting || '')
+  setHidden(place, !waiting)
+  setAttribute(byId('tab-dead-letters'), 'aria-label', waiting ? `Dead letters, ${number(waiting)} waiting` : null)
 }
 
 async function load() {

@@ -4,10 +4,12 @@ import { ask } from './api.js'
 import { counting, now } from './clock.js'
 import { byId, make, offer, setAttribute, setHidden, setText, showList, showNote } from './dom.js'
 import { isShown, whenShown } from './tabs.js'
-import { clockTime, count, day, sentence } from './words.js'
+import { clockTime, count, day, number, sentence } from './words.js'
 
 const PAGE = 200
 const MOST = 1000
+// So many of each service are looked through for what fits a filter.
+const AMONG = `among the newest ${number(1000)} of each service`
 // Open entries end without a new number, so they are looked after as long as there are some.
 const OPEN_MS = 1000
 
@@ -65,8 +67,8 @@ async function load() {
 function show({ items, silent }, isFiltered) {
   hasOpen = items.some((item) => !item.endedAt)
   const missing = silent?.length ? `without ${silent.join(' and ')}, not answering` : ''
-  const none = isFiltered ? 'Nothing like that happened.' : 'Nothing happened yet.'
-  const said = items.length ? count(items.length, 'entry', 'entries') : none
+  const found = items.length ? count(items.length, 'entry', 'entries') : isFiltered ? 'None' : 'Nothing happened yet.'
+  const said = isFiltered && items.length < limit ? `${found} ${AMONG}` : found
   note(missing ? `${said} (${missing})` : said, Boolean(missing))
   setHidden(byId('timeline-more'), items.length < limit || limit === MOST)
 

@@ -7,8 +7,12 @@ import { capital, count } from './words.js'
 export function showVerdict(snapshot) {
   const troubles = troublesOf(snapshot)
   const bad = troubles.some(({ bad }) => bad)
-  const words = troubles.length ? capital(troubles.map(({ said }) => said).join('; ')) : 'Everything works'
-  showState(byId('verdict'), troubles.length ? (bad ? 'down' : 'degraded') : 'ready', words)
+  const said = troubles.length ? troubles.map((trouble) => trouble.said) : ['everything works']
+  const dead = snapshot.deadLetters?.waiting ?? 0
+  // They are no trouble of the system, and wait for somebody to decide.
+  if (dead) said.push(`${count(dead, 'dead letter')} ${dead === 1 ? 'waits' : 'wait'}`)
+  const state = bad ? 'down' : troubles.length || dead ? 'degraded' : 'ready'
+  showState(byId('verdict'), state, capital(said.join('; ')))
   setTitle(troubles.length)
 }
 

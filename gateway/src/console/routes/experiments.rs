@@ -3,10 +3,11 @@
 use actix_web::{HttpResponse, web};
 use common::http::{JsonBody, Problem, Routes, StatusCode, readable};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::console::{
     Fleet,
-    experiment::{Experiment, ExperimentsHandle, NotBegun, Offer, Plan, Receipt, Wish},
+    experiment::{Experiment, ExperimentsHandle, NotBegun, Offer, Plan, Receipt},
 };
 
 /// What the handlers of one worker share.
@@ -35,13 +36,17 @@ async fn list(experiments: web::Data<Experiments>) -> HttpResponse {
     HttpResponse::Ok().json(ListView { kinds, running, receipts })
 }
 
-async fn begin(experiments: web::Data<Experiments>, body: JsonBody<Wish>) -> Result<HttpResponse, Problem> {
-    let plan = Plan::of(body.value)
+async fn begin(
+    experiments: web::Data<Experiments>,
+    body: JsonBody<Map<String, Value>>,
+) -> Result<HttpResponse, Problem> {
+    let plan = Plan::of(&body.value)
         .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, "invalid experiment").detail(why))?;
     let begun = experiments.handle.begin(plan, &experiments.fleet).await;
     let experiment = begun.map_err(|why| {
         let (status, error) = match &why {
             NotBegun::Running => (StatusCode::CONFLICT, "experiment running"),
+            NotBegun::NoSuchActor(_) => (StatusCode::BAD_REQUEST, "invalid experiment"),
             NotBegun::Unavailable(_) => (StatusCode::CONFLICT, "experiment unavailable"),
             NotBegun::Laboratory(_) => (StatusCode::SERVICE_UNAVAILABLE, "restarting"),
         };

@@ -26,7 +26,9 @@ pub(super) async fn log_in(
         .finish())
 }
 
-/// No script reads it, and no other site's page makes the browser send it. It is forgotten after so many seconds.
+/// No script reads it, and no other site's page makes the browser send it. It is forgotten after so many seconds. What the
+/// page asks begins in several ways, so its path is no narrower; the public port of the same host, to which browsers send it
+/// too, keeps it from the services.
 pub(super) fn cookie(session: &str, seconds: u64) -> String {
     format!("{COOKIE}={session}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}")
 }
