@@ -1,7 +1,9 @@
 //! A fault and its recovery are one entry of a service's timeline, which outlives the process.
 
 use std::time::Duration;
+use std::{fs, io};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use warren::harness::{Child, Folder, eventually, inject, private_node};
 use warren::note;
@@ -60,6 +62,38 @@ async fn a_restarted_service_still_knows_what_happened_and_how_its_last_process_
     system.finish().await;
 }
 
+async fn a_process_that_nobody_saw_end_is_told_with_how_long_it_was_away() {
+    let system = start_services(system()).await;
+    // As under whatever brings a process back and says nothing.
+    system.users.set_env("WARREN_LAST_EXIT", "");
+    system.users.set_env("WARREN_LAST_ENDED_AT", "");
+    let sign = system.folder().path().join("users/users.timeline/alive");
+    let alive = || Timestamp::try_from(fs::metadata(&sign)?.modified()?).map_err(io::Error::other);
+    let first = alive().expect("a process gives a sign of life");
+    eventually(SOON, "it gives another one", async || {
+        let now = alive().expect("there is one");
+        if now > first { Ok(()) } else { Err(now) }
+    })
+    .await;
+
+    let pid = system.users.pid();
+    system.users.kill9();
+    let (last, killed) = (alive().expect("it stays behind"), Timestamp::now());
+    system.users.restart().await;
+
+    let end = page(&system.users).await.remove(0);
+    assert_eq!((&end["kind"], &end["subject"]), (&json!("process"), &json!("users")), "{end}");
+    assert_eq!(end["cause"], format!("process {pid} ended without having stopped"), "{end}");
+    let time = |name: &str| end[name].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect(name);
+    assert_eq!(time("at"), last, "{end}");
+    assert!(time("endedAt") >= killed, "it was back after it was killed: {end}");
+    let away = time("endedAt").as_millisecond() - last.as_millisecond();
+    assert_eq!(end["durationMs"].as_i64(), Some(away), "{end}");
+    // A second, and what a busy machine takes for it.
+    assert!(killed.as_second() - last.as_second() < 10, "{last} is long before {killed}");
+    system.finish().await;
+}
+
 async fn a_breaker_that_opens_is_an_entry_until_it_closes() {
     let system = start_services(system()).await;
     let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("breaker"));
@@ -97,5 +131,6 @@ warren::stories! {
         an_outage_says_how_long_it_lasted_how_many_events_waited_and_when_they_had_left;
     on the embedded broker:
         a_restarted_service_still_knows_what_happened_and_how_its_last_process_ended,
+        a_process_that_nobody_saw_end_is_told_with_how_long_it_was_away,
         a_breaker_that_opens_is_an_entry_until_it_closes;
 }

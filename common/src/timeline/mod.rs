@@ -3,6 +3,9 @@
 //!
 //! It is a [journal](crate::journal) rather than a table of the store, because it must be written just then when the
 //! store is what has failed. The last thousand incidents are in memory too, where they are changed and read.
+//!
+//! Beside it the process gives a sign of life every second, so that the next one knows when this one ended even where it
+//! was killed and nobody else saw it.
 
 mod incident;
 mod last_end;
@@ -24,7 +27,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::{Bounds, Journal, cut};
-use last_end::LastEnd;
+use last_end::{LastEnd, Unstopped};
 
 /// How many incidents are remembered.
 const REMEMBERED: usize = 1000;
@@ -70,9 +73,10 @@ impl Timeline {
     /// not end in order, that is the first incident of this one.
     pub fn open(service: &'static str, folder: Option<&Path>) -> Self {
         let folder = folder.map(|folder| folder.join(format!("{service}.timeline")));
-        let journal = Journal::<Line>::open("timeline", folder.as_deref(), BOUNDS);
         let started = Timestamp::now();
-        let (mut incidents, running) = recall(&journal);
+        let (journal, alive) = Journal::<Line>::open_alive("timeline", folder.as_deref(), BOUNDS);
+        let alive = alive.and_then(|alive| Timestamp::try_from(alive).ok());
+        let (mut incidents, unstopped) = recall(&journal);
         for incident in incidents.values_mut().filter(|incident| incident.ended_at.is_none()) {
             // Whatever goes on is an incident of this process.
             incident.cause.push_str("; the process ended first");
@@ -82,7 +86,7 @@ impl Timeline {
         let undrained = AtomicBool::new(false);
         let incidents = Mutex::new(incidents);
         let timeline = Self(Arc::new(Shared { service, started, incidents, undrained, journal }));
-        if let Some(end) = LastEnd::from_env().or(running.map(LastEnd::unknown)) {
+        if let Some(end) = LastEnd::find(unstopped, alive) {
             timeline.add(|id| end.incident(id, service, started));
         }
         timeline.0.journal.record(vec![Line::Started { pid: std::process::id(), at: started }]);
@@ -219,7 +223,7 @@ impl Timeline {
 }
 
 /// Reads what former processes wrote, and which of them did not end in order.
-fn recall(journal: &Journal<Line>) -> (BTreeMap<u64, Incident>, Option<u32>) {
+fn recall(journal: &Journal<Line>) -> (BTreeMap<u64, Incident>, Option<Unstopped>) {
     let mut segments = Vec::new();
     let mut lines = journal.lines();
     loop {
@@ -232,20 +236,20 @@ fn recall(journal: &Journal<Line>) -> (BTreeMap<u64, Incident>, Option<u32>) {
             }
         }
     }
-    let (mut incidents, mut running) = (BTreeMap::new(), None);
+    let (mut incidents, mut unstopped) = (BTreeMap::new(), None);
     for line in segments.iter().rev().flat_map(|segment| segment.split(|byte| *byte == b'\n')) {
         // What cannot be read was cut off by the end of a process.
         match serde_json::from_slice(line) {
             Ok(Line::Incident(incident)) => drop(incidents.insert(incident.id, incident)),
-            Ok(Line::Started { pid, .. }) => running = Some(pid),
-            Ok(Line::Stopped { .. }) => running = None,
+            Ok(Line::Started { pid, at }) => unstopped = Some(Unstopped { pid, started: at }),
+            Ok(Line::Stopped { .. }) => unstopped = None,
             Err(_) => {}
         }
         if incidents.len() > REMEMBERED {
             incidents.pop_first();
         }
     }
-    (incidents, running)
+    (incidents, unstopped)
 }
 
 #[cfg(test)]
