@@ -94,6 +94,39 @@ async fn a_process_that_nobody_saw_end_is_told_with_how_long_it_was_away() {
     system.finish().await;
 }
 
+async fn whoever_keeps_a_process_tells_of_its_end_and_hears_what_is_wrong_with_that() {
+    let system = start_services(system()).await;
+    let gateway = &system.gateway.internal;
+    let told = json!({
+        "subject": "broker", "cause": "signal 9",
+        "at": "2026-11-22T13:00:26.100Z", "endedAt": "2026-11-22T13:00:27.400Z",
+    });
+
+    let entry = gateway.post("/timeline").json(&told).await.expect(201).json();
+    let again = gateway.post("/timeline").json(&told).await.expect(201).json();
+
+    assert_eq!((&entry["service"], &entry["kind"]), (&json!("gateway"), &json!("process")), "{entry}");
+    assert_eq!((&entry["subject"], &entry["durationMs"]), (&json!("broker"), &json!(1300)), "{entry}");
+    assert_eq!(again, entry, "who is not sure tells it again");
+    for path in ["/timeline", "/console/timeline?kind=process"] {
+        assert_eq!(gateway.get(path).await.expect(200).json()["items"], json!([entry]), "{path}");
+    }
+    for (wrong, said) in [
+        (json!({ "subject": "broker" }), "missing field `cause`"),
+        (json!({ "kind": "operator" }), "unknown field"),
+        (json!(["broker"]), "must be a JSON object"),
+        (json!({ "subject": "", "cause": "c", "at": "now", "endedAt": "" }), "subject must be"),
+    ] {
+        let answer = gateway.post("/timeline").json(&wrong).await;
+        problem(&answer, 400, "invalid body");
+        assert!(answer.text().contains(said), "{wrong}: {answer}");
+    }
+    let from_elsewhere = gateway.post("/timeline").json(&told).header("sec-fetch-site", "cross-site");
+    problem(&from_elsewhere.await, 403, "cross-site request");
+    problem(&system.users.internal.post("/timeline").json(&told).await, 405, "method not allowed");
+    system.finish().await;
+}
+
 async fn a_breaker_that_opens_is_an_entry_until_it_closes() {
     let system = start_services(system()).await;
     let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("breaker"));
@@ -132,5 +165,6 @@ warren::stories! {
     on the embedded broker:
         a_restarted_service_still_knows_what_happened_and_how_its_last_process_ended,
         a_process_that_nobody_saw_end_is_told_with_how_long_it_was_away,
+        whoever_keeps_a_process_tells_of_its_end_and_hears_what_is_wrong_with_that,
         a_breaker_that_opens_is_an_entry_until_it_closes;
 }

@@ -1,7 +1,6 @@
 use jiff::Timestamp;
 
-use super::{CAUSE, Incident, IncidentKind};
-use crate::journal::cut;
+use super::{Incident, IncidentKind};
 
 /// Where whoever brings a process back says how the one before ended, such as `signal 9`.
 pub const LAST_EXIT: &str = "WARREN_LAST_EXIT";
@@ -49,22 +48,11 @@ impl LastEnd {
     pub(super) fn incident(self, id: u64, service: &str, now: Timestamp) -> Incident {
         // Where the clock went backwards meanwhile, nobody knows how long it took.
         let at = self.at.filter(|at| *at <= now);
-        let mut incident = Incident {
-            id,
-            service: service.to_owned(),
-            kind: IncidentKind::Process,
-            subject: service.to_owned(),
-            cause: cut(&self.cause, CAUSE),
-            at: at.unwrap_or(now),
-            ended_at: Some(now),
-            duration_ms: None,
-            generation: None,
-            attempts: 1,
-            waited: None,
-            drained_ms: None,
-        };
-        if at.is_some() {
-            incident.end(now);
+        let begun = at.unwrap_or(now);
+        let mut incident = Incident::new(id, service, IncidentKind::Process, service, &self.cause, begun);
+        match at {
+            Some(_) => incident.end(now),
+            None => incident.ended_at = Some(now),
         }
         incident
     }

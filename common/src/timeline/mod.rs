@@ -10,7 +10,7 @@
 mod incident;
 mod last_end;
 
-pub use incident::{Incident, IncidentId, IncidentKind};
+pub use incident::{Incident, IncidentId, IncidentKind, LONGEST_CAUSE, LONGEST_SUBJECT};
 pub use last_end::{LAST_ENDED_AT, LAST_EXIT};
 
 use std::{
@@ -26,7 +26,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{Bounds, Journal, cut};
+use crate::journal::{Bounds, Journal};
 use last_end::{LastEnd, Unstopped};
 
 /// How many incidents are remembered.
@@ -34,10 +34,6 @@ const REMEMBERED: usize = 1000;
 
 /// Room for several times as many on disk, each written a few times.
 const BOUNDS: Bounds = Bounds { segment: 1024 * 1024, segments: 3, reserve: 0 };
-
-/// Longest subject and cause, in bytes: what an operator or a service wrote may be much longer.
-const SUBJECT: usize = 200;
-const CAUSE: usize = 500;
 
 /// How long the last lines may take at the end of the process.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -106,20 +102,8 @@ impl Timeline {
         cause: &str,
         generation: Option<u64>,
     ) -> IncidentId {
-        self.add(|id| Incident {
-            id,
-            service: self.0.service.to_owned(),
-            kind,
-            subject: cut(subject, SUBJECT),
-            cause: cut(cause, CAUSE),
-            at: Timestamp::now(),
-            ended_at: None,
-            duration_ms: None,
-            generation,
-            attempts: 1,
-            waited: None,
-            drained_ms: None,
-        })
+        let (service, now) = (self.0.service, Timestamp::now());
+        self.add(|id| Incident { generation, ..Incident::new(id, service, kind, subject, cause, now) })
     }
 
     /// Counts another attempt that failed.
@@ -151,6 +135,25 @@ impl Timeline {
             incident.attempts = 0;
             incident.end(incident.at);
         });
+    }
+
+    /// Notes what somebody else saw begin and end, and returns the entry; what is told twice is one.
+    pub fn tell(
+        &self,
+        kind: IncidentKind,
+        subject: &str,
+        cause: &str,
+        at: Timestamp,
+        ended_at: Timestamp,
+    ) -> Incident {
+        let mut told = Incident::new(0, self.0.service, kind, subject, cause, at);
+        told.end(ended_at);
+        let is_told = |it: &&Incident| Incident { id: 0, ..(*it).clone() } == told;
+        if let Some(known) = self.incidents().values().rev().find(is_told) {
+            return known.clone();
+        }
+        let IncidentId(id) = self.add(|id| Incident { id, ..told.clone() });
+        Incident { id, ..told }
     }
 
     /// Returns the incident, just over, after which the outbox is to be drained; each once.

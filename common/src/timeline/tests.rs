@@ -112,6 +112,19 @@ fn a_process_that_did_not_stop_is_told_by_the_next_one_and_what_lasted_ended_wit
 }
 
 #[test]
+fn what_is_told_twice_is_one_entry() {
+    let timeline = Timeline::open("shop", None);
+    let [at, ended_at] = [10, 12].map(|second| Timestamp::from_second(second).expect("a time"));
+    let tell = |cause| timeline.tell(Process, "broker", cause, at, ended_at);
+
+    let (first, again, other) = (tell("signal 9"), tell("signal 9"), tell("signal 6"));
+
+    assert_eq!((first.id, first.duration_ms, first.ended_at), (1, Some(2000), Some(ended_at)));
+    assert_eq!((&again, other.id), (&first, 2));
+    assert_eq!(timeline.page(9, None), [other, first]);
+}
+
+#[test]
 fn a_process_that_nobody_saw_end_ended_when_it_was_last_alive() {
     let folder = Folder::new("alive");
     let began = folder.open_and_kill();
