@@ -128,7 +128,8 @@ fn last_words(log: &Path, before: u64) -> Option<String> {
     let text = String::from_utf8_lossy(text.get(usize::try_from(before).ok()?..)?).into_owned();
     let said = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     // After a panic Rust says how to have a backtrace.
-    let why = said().find_map(|line| line.strip_prefix("error: "));
+    let told = ["error: ", "broker cannot start: "];
+    let why = said().find_map(|line| told.iter().find_map(|prefix| line.strip_prefix(prefix)));
     why.or_else(|| said().find(|line| !line.starts_with("note: "))).map(str::to_owned)
 }
 
