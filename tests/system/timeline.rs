@@ -95,7 +95,7 @@ async fn a_process_that_nobody_saw_end_is_told_with_how_long_it_was_away() {
 }
 
 async fn whoever_keeps_a_process_tells_of_its_end_and_hears_what_is_wrong_with_that() {
-    let system = start_services(system()).await;
+    let system = system().start().await;
     let gateway = &system.gateway.internal;
     let told = json!({
         "subject": "broker", "cause": "signal 9",
