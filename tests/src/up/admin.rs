@@ -74,7 +74,7 @@ impl Admin {
             };
             if why.is_final || begun.elapsed() >= PATIENCE {
                 let (subject, why) = (outage.subject, why.text);
-                let line = format_args!("the timeline does not show that {subject} was away: {why}");
+                let line = format_args!("the timeline does not show that the {subject} was away: {why}");
                 return screen.say(Voice::LAUNCHER, line);
             }
             sleep(PAUSE).await;
@@ -104,4 +104,62 @@ impl Admin {
 struct NotTold {
     text: String,
     is_final: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Tells a gateway that answers with these status lines, one after the other, and returns what the last one was asked.
+    async fn told(answers: &[&str]) -> String {
+        let gateway = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = gateway.local_addr().expect("it listens").port();
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let outage = Outage { subject: "broker", cause: "signal 9".into(), at: at(10), ended_at: at(12) };
+        let telling = tokio::spawn(Admin::at(port, "", "correct battery").tell(outage, Screen::new()));
+
+        let mut asked = String::new();
+        for answer in answers {
+            let (mut socket, _) = gateway.accept().await.expect("it is asked");
+            let mut bytes = vec![0; 4096];
+            let mut length = 0;
+            while !bytes[..length].ends_with(b"}") {
+                length += socket.read(&mut bytes[length..]).await.expect("a request");
+            }
+            asked = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            let answer = format!("{answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            socket.write_all(answer.as_bytes()).await.expect("it waits for the answer");
+        }
+        telling.await.expect("it ends");
+        asked
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_is_away_just_then_is_told_a_little_later() {
+        let asked = told(&["HTTP/1.1 503 Busy", "HTTP/1.1 201 Created"]).await;
+
+        assert!(asked.starts_with("POST /timeline HTTP/1.1\r\n"), "{asked}");
+        assert!(asked.contains("authorization: Bearer correct battery\r\n"), "{asked}");
+        assert!(asked.contains(r#""at":"1970-01-01T00:00:10.000Z""#), "{asked}");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_refuses_is_not_asked_again() {
+        let asked = told(&["HTTP/1.1 401 Unauthorized"]).await;
+
+        assert!(asked.contains(r#""cause":"signal 9""#), "{asked}");
+    }
+
+    #[test]
+    fn it_is_where_the_gateway_is_told_to_be() {
+        for (host, url) in
+            [("", "http://127.0.0.1:1"), ("0.0.0.0", "http://127.0.0.1:1"), ("10.0.0.5", "http://10.0.0.5:1")]
+        {
+            assert_eq!(Admin::at(1, host, "").url(), url);
+        }
+        assert_eq!(Admin::at(1, "::1", "").url(), "http://[::1]:1");
+    }
 }

@@ -159,7 +159,8 @@ impl Keeper {
             Ok(Ok(status)) if status.signal() == Some(Signal::TERM.as_raw()) => {
                 self.say(format_args!("{service} stopped while it started"));
             }
-            Ok(ended) => self.say(format_args!("{service} drained: {}", told(ended))),
+            Ok(Ok(status)) if status.success() => self.say(format_args!("{service} drained: in order")),
+            Ok(ended) => self.say(format_args!("{service} did not drain: {}", told(ended))),
             Err(_) => {
                 self.say(format_args!("{service} did not drain within {DRAIN:?} and is killed"));
                 let _ = child.kill().await;
