@@ -53,7 +53,7 @@ test('every kind of incident has its sentence, and one that nobody knows too', (
     'repository blocked publishers for 36 ms',
     'breaker opened: repository, for 36 ms',
     'not ready, left alone: repository, for 36 ms',
-    'process ended, serving again after 36 ms',
+    'process of repository ended, serving again after 36 ms',
     'repository: because',
     'comet of repository, 36 ms',
   ])
@@ -63,7 +63,7 @@ test('how long a process was away is not said where nobody knows when it ended',
   const ended = { kind: 'process', subject: 'orders', cause: 'ended without having stopped', attempts: 1 }
   const closed = { ...ended, at: '2026-11-22T13:00:27.400Z', endedAt: '2026-11-22T13:00:27.400Z', durationMs: null }
 
-  assert.equal(sentence(closed, closed.durationMs), 'process ended, nobody knows for how long it was away')
+  assert.equal(sentence(closed, closed.durationMs), 'process of orders ended, nobody knows for how long it was away')
 })
 
 test('numbers are said as people say them', () => {

@@ -14,14 +14,9 @@ pub(crate) struct LastEnd {
 }
 
 impl LastEnd {
-    /// The end of a process that ended at `at`; `None` where it ended in order, or nobody knows.
+    /// The end of a process that ended at `at`; `None` where it ended in order.
     pub fn of(status: ExitStatus, at: Timestamp) -> Option<Self> {
-        let how = match (status.signal(), status.code()) {
-            (Some(signal), _) => format!("signal {signal}"),
-            (None, Some(code)) if code != 0 => format!("exit code {code}"),
-            _ => return None,
-        };
-        Some(Self { how, at })
+        (!status.success()).then(|| Self { how: in_words(status), at })
     }
 
     /// Tells the process that `command` starts; where there is nothing to tell, it hears nothing, whatever we were told.
@@ -30,6 +25,17 @@ impl LastEnd {
             Some(Self { how, at }) => command.env(LAST_EXIT, how).env(LAST_ENDED_AT, format!("{at:.3}")),
             None => command.env_remove(LAST_EXIT).env_remove(LAST_ENDED_AT),
         };
+    }
+}
+
+/// How a process ended.
+pub(crate) fn in_words(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("signal {signal}"),
+        (None, Some(0)) => "in order".into(),
+        (None, Some(code)) => format!("exit code {code}"),
+        // Only of a process that goes on.
+        (None, None) => status.to_string(),
     }
 }
 
@@ -58,6 +64,7 @@ mod tests {
     #[test]
     fn of_an_end_in_order_it_hears_nothing() {
         assert_eq!(LastEnd::of(ExitStatus::from_raw(0), Timestamp::UNIX_EPOCH), None);
+        assert_eq!(in_words(ExitStatus::from_raw(0)), "in order");
         assert_eq!(told(None), [LAST_ENDED_AT, LAST_EXIT].map(|name| (name.into(), None)));
     }
 }

@@ -1,10 +1,13 @@
 //! `cargo up`, as a person runs it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
@@ -15,6 +18,9 @@ use warren::rabbit::{Installation, preflight};
 use warren::service::Service;
 
 use crate::support::{WARREN, can_mount, queues_are_registered, system};
+
+/// What the admin port asks for in one of the stories.
+const ADMIN_TOKEN: &str = "correct battery staple";
 
 async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
     let mut up = Up::start(&["--broker", &shared_vhost().await]);
@@ -38,7 +44,7 @@ async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
     let output = up.output();
     assert!(status.success(), "{status}: {output}");
     assert!(
-        output.contains(&format!("users (process {}) ended: signal: 9 (SIGKILL)", users.as_raw_nonzero())),
+        output.contains(&format!("users (process {}) ended: signal 9", users.as_raw_nonzero())),
         "{output}"
     );
     assert!(
@@ -50,7 +56,9 @@ async fn a_service_that_is_killed_is_back_and_a_signal_drains_the_system() {
         up.admin_port
     );
     assert!(output.contains(&format!("{console}; with DEMO_FAULTS=true it can break things")), "{output}");
-    let ends = ["gateway drained", "users drained", "orders drained"].map(|end| output.find(end).expect(end));
+    assert!(output.contains("asks nobody on this machine for a token"), "{output}");
+    let ends = ["gateway", "users", "orders"].map(|service| format!("{service} drained: in order"));
+    let ends = ends.map(|end| output.find(&end).expect(&end));
     assert!(ends[0] < ends[1] && ends[0] < ends[2], "the gateway ends first: {output}");
     assert!(!output.contains('\x1b'), "colours are for terminals: {output}");
 }
@@ -60,7 +68,7 @@ async fn a_broker_that_is_killed_is_back_and_no_event_is_lost() {
         BrokerKind::RabbitMq => "rabbitmq",
         _ => "embedded",
     };
-    let mut up = Up::start(&["--broker", kind]);
+    let mut up = Up::start_with(&["--broker", kind], &[("ADMIN_TOKEN", ADMIN_TOKEN)]);
     up.wait_for("Ctrl-C ends it").await;
     up.order_is_counted(1).await;
     queues_are_registered(&up.folder).await;
@@ -80,9 +88,45 @@ async fn a_broker_that_is_killed_is_back_and_no_event_is_lost() {
     up.wait_for("is back as process").await;
 
     up.order_is_counted(2).await;
+    let end = up.end_of_broker().await;
+    assert_eq!((&end["service"], &end["cause"]), (&json!("gateway"), &json!("signal 9")), "{end}");
+    let time = |name: &str| end[name].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect(name);
+    let away = time("endedAt").as_millisecond() - time("at").as_millisecond();
+    assert!(away > 0 && end["durationMs"].as_i64() == Some(away), "{end}");
     up.signal(Signal::TERM);
     let status = up.launcher.wait().await.expect("it ends");
-    assert!(status.success(), "{status}: {}", up.output());
+    let output = up.output();
+    assert!(status.success(), "{status}: {output}");
+    assert!(output.contains("asks for the token that ADMIN_TOKEN says"), "{output}");
+    assert!(!output.contains(ADMIN_TOKEN), "a token is printed: {output}");
+}
+
+/// Its reason is in its log, which nobody reads who has just typed a command.
+async fn why_the_embedded_broker_cannot_start_is_in_the_error() {
+    let damaged = |data: &Path| {
+        fs::create_dir_all(data.join("broker"))?;
+        fs::write(data.join("broker/broker.redb"), "no database at all")
+    };
+    let in_the_way = |data: &Path| {
+        fs::create_dir_all(data)?;
+        fs::write(data.join("broker"), "a file is in the way")
+    };
+    type Spoil = dyn Fn(&Path) -> io::Result<()>;
+    for (spoil, said) in [
+        (&damaged as &Spoil, "the embedded broker ended at start: cannot open the broker's file"),
+        (&in_the_way, "the embedded broker cannot use its folder"),
+    ] {
+        let folder = Folder::new();
+        spoil(&folder.path().join("data")).expect("the test's folder can be written");
+
+        let mut up = Up::run_in(folder, Command::new(WARREN), &["--broker", "embedded"], &[]);
+        let status = up.launcher.wait().await.expect("it ends");
+
+        let output = up.output();
+        assert_eq!(status.code(), Some(1), "{output}");
+        let last = output.lines().last().expect("it says why");
+        assert!(last.starts_with("error: ") && last.contains(said), "{said}: {output}");
+    }
 }
 
 /// Where RabbitMQ is installed, its folder is hidden in a mount namespace that ends with the launcher.
@@ -177,15 +221,53 @@ async fn everybody_may_come_in_unless_the_environment_or_a_file_says_otherwise()
     }
 }
 
-async fn a_service_that_is_misconfigured_stops_the_system_at_once() {
-    let mut up = Up::start_with(&["--broker", "amqp://127.0.0.1:1"], &[("STORE", "floppy")]);
+async fn all_that_is_wrong_with_the_environment_is_told_at_the_end_with_whose_it_is() {
+    let floppy = r#"STORE must be redb or memory, not "floppy""#;
+    for (environment, wrong) in [
+        (&[("STORE", "floppy")][..], &[("users", floppy), ("orders", floppy)][..]),
+        (
+            &[("STORE", "floppy"), ("AUTH", "maybe"), ("CUSTOMERS_DEADLINE_MS", "soon")],
+            &[
+                ("users", floppy),
+                ("orders", "CUSTOMERS_DEADLINE_MS must"),
+                ("orders", floppy),
+                ("gateway", "AUTH must"),
+            ],
+        ),
+        (&[("ADMIN_TOKEN", "short")], &[("gateway", "ADMIN_TOKEN must be at least 8 characters long")]),
+    ] {
+        let mut up = Up::start_with(&["--broker", "amqp://127.0.0.1:1"], environment);
 
+        let status = up.launcher.wait().await.expect("it ends");
+
+        let output = up.output();
+        assert_eq!(status.code(), Some(1), "{output}");
+        let (_, end) = output.split_once("error: the environment cannot be used:\n").expect(&output);
+        for (service, mistake) in wrong {
+            let line = end.lines().find(|line| line.starts_with(&format!("  {service}: ")));
+            assert!(line.is_some_and(|line| line.contains(mistake)), "{service}: {mistake}: {output}");
+        }
+        let services: BTreeSet<_> = wrong.iter().map(|(service, _)| service).collect();
+        assert_eq!(end.lines().count(), services.len(), "a line for each, and nothing after: {output}");
+        for confusing in ["starting it again", "signal", "ready after"] {
+            assert!(!output.contains(confusing), "{confusing}: {output}");
+        }
+    }
+}
+
+async fn a_service_that_is_ended_while_it_starts_is_told_so_in_words() {
+    let mut up = Up::start(&["--broker", "amqp://127.0.0.1:1"]);
+    up.wait_for("gateway runs as process").await;
+
+    up.signal(Signal::TERM);
     let status = up.launcher.wait().await.expect("it ends");
 
     let output = up.output();
-    assert_eq!(status.code(), Some(1), "{output}");
-    assert!(output.contains("cannot use its environment") && output.contains("STORE must"), "{output}");
-    assert!(!output.contains("starting it again"), "{output}");
+    assert!(status.success(), "{status}: {output}");
+    for service in ["users", "orders", "gateway"] {
+        let ends = ["stopped while it started", "drained: in order"].map(|how| format!("{service} {how}"));
+        assert!(ends.iter().any(|end| output.contains(end)), "{service}: {output}");
+    }
 }
 
 async fn what_no_service_could_use_is_refused_with_its_name_before_anything_starts() {
@@ -257,8 +339,17 @@ impl Up {
     }
 
     /// Starts it by a command that ends in the binary.
-    fn run(mut command: Command, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let folder = Folder::new();
+    fn run(command: Command, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::run_in(Folder::new(), command, arguments, environment)
+    }
+
+    /// Starts it with its data in the folder `data` of this one.
+    fn run_in(
+        folder: Folder,
+        mut command: Command,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let output = folder.path().join("output");
         let file = File::create(&output).expect("the test's folder can be written");
         let (gateway_port, admin_port, users_port) = (ports::free(), ports::free(), ports::free());
@@ -316,6 +407,26 @@ impl Up {
         .await
     }
 
+    /// The one end of the broker that the gateway tells of, on its own timeline and on the console's.
+    async fn end_of_broker(&self) -> Value {
+        let admin = Http::new(format!("http://127.0.0.1:{}", self.admin_port));
+        let bearer = format!("Bearer {ADMIN_TOKEN}");
+        eventually(Duration::from_secs(30), "the gateway tells that the broker ended", async || {
+            let mut told = Vec::new();
+            for path in ["/timeline", "/console/timeline?kind=process"] {
+                let answer = admin.get(path).header("authorization", &bearer).send().await;
+                let page = answer.map_err(|error| error.to_string())?.expect(200).json();
+                let entries = page["items"].as_array().expect("a list").clone();
+                told.push(entries.into_iter().filter(|it| it["subject"] == "broker").collect::<Vec<_>>());
+            }
+            match &told[..] {
+                [own, merged] if own.len() == 1 && own == merged => Ok(own[0].clone()),
+                _ => Err(format!("{told:?}")),
+            }
+        })
+        .await
+    }
+
     /// The process ids that the launcher prints after `text`.
     fn processes(&self, text: &str) -> Vec<Pid> {
         let output = self.output();
@@ -341,6 +452,8 @@ warren::stories! {
         a_taken_port_is_named_with_the_option_that_changes_it,
         a_broker_that_is_away_is_named_when_the_system_is_ready,
         everybody_may_come_in_unless_the_environment_or_a_file_says_otherwise,
-        a_service_that_is_misconfigured_stops_the_system_at_once,
+        all_that_is_wrong_with_the_environment_is_told_at_the_end_with_whose_it_is,
+        a_service_that_is_ended_while_it_starts_is_told_so_in_words,
+        why_the_embedded_broker_cannot_start_is_in_the_error,
         what_no_service_could_use_is_refused_with_its_name_before_anything_starts;
 }

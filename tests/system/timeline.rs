@@ -1,7 +1,9 @@
 //! A fault and its recovery are one entry of a service's timeline, which outlives the process.
 
 use std::time::Duration;
+use std::{fs, io};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use warren::harness::{Child, Folder, eventually, inject, private_node};
 use warren::note;
@@ -60,6 +62,71 @@ async fn a_restarted_service_still_knows_what_happened_and_how_its_last_process_
     system.finish().await;
 }
 
+async fn a_process_that_nobody_saw_end_is_told_with_how_long_it_was_away() {
+    let system = start_services(system()).await;
+    // As under whatever brings a process back and says nothing.
+    system.users.set_env("WARREN_LAST_EXIT", "");
+    system.users.set_env("WARREN_LAST_ENDED_AT", "");
+    let sign = system.folder().path().join("users/users.timeline/alive");
+    let alive = || Timestamp::try_from(fs::metadata(&sign)?.modified()?).map_err(io::Error::other);
+    let first = alive().expect("a process gives a sign of life");
+    eventually(SOON, "it gives another one", async || {
+        let now = alive().expect("there is one");
+        if now > first { Ok(()) } else { Err(now) }
+    })
+    .await;
+
+    let pid = system.users.pid();
+    system.users.kill9();
+    let (last, killed) = (alive().expect("it stays behind"), Timestamp::now());
+    system.users.restart().await;
+
+    let end = page(&system.users).await.remove(0);
+    assert_eq!((&end["kind"], &end["subject"]), (&json!("process"), &json!("users")), "{end}");
+    assert_eq!(end["cause"], format!("process {pid} ended without having stopped"), "{end}");
+    let time = |name: &str| end[name].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect(name);
+    assert_eq!(time("at"), last, "{end}");
+    assert!(time("endedAt") >= killed, "it was back after it was killed: {end}");
+    let away = time("endedAt").as_millisecond() - last.as_millisecond();
+    assert_eq!(end["durationMs"].as_i64(), Some(away), "{end}");
+    // A second, and what a busy machine takes for it.
+    assert!(killed.as_second() - last.as_second() < 10, "{last} is long before {killed}");
+    system.finish().await;
+}
+
+async fn whoever_keeps_a_process_tells_of_its_end_and_hears_what_is_wrong_with_that() {
+    let system = system().start().await;
+    let gateway = &system.gateway.internal;
+    let told = json!({
+        "subject": "broker", "cause": "signal 9",
+        "at": "2026-11-22T13:00:26.100Z", "endedAt": "2026-11-22T13:00:27.400Z",
+    });
+
+    let entry = gateway.post("/timeline").json(&told).await.expect(201).json();
+    let again = gateway.post("/timeline").json(&told).await.expect(201).json();
+
+    assert_eq!((&entry["service"], &entry["kind"]), (&json!("gateway"), &json!("process")), "{entry}");
+    assert_eq!((&entry["subject"], &entry["durationMs"]), (&json!("broker"), &json!(1300)), "{entry}");
+    assert_eq!(again, entry, "who is not sure tells it again");
+    for path in ["/timeline", "/console/timeline?kind=process"] {
+        assert_eq!(gateway.get(path).await.expect(200).json()["items"], json!([entry]), "{path}");
+    }
+    for (wrong, said) in [
+        (json!({ "subject": "broker" }), "missing field `cause`"),
+        (json!({ "kind": "operator" }), "unknown field"),
+        (json!(["broker"]), "must be a JSON object"),
+        (json!({ "subject": "", "cause": "c", "at": "now", "endedAt": "" }), "subject must be"),
+    ] {
+        let answer = gateway.post("/timeline").json(&wrong).await;
+        problem(&answer, 400, "invalid body");
+        assert!(answer.text().contains(said), "{wrong}: {answer}");
+    }
+    let from_elsewhere = gateway.post("/timeline").json(&told).header("sec-fetch-site", "cross-site");
+    problem(&from_elsewhere.await, 403, "cross-site request");
+    problem(&system.users.internal.post("/timeline").json(&told).await, 405, "method not allowed");
+    system.finish().await;
+}
+
 async fn a_breaker_that_opens_is_an_entry_until_it_closes() {
     let system = start_services(system()).await;
     let shoppers = Shoppers::start(&Door::internal(&system), Habits::default(), &mut seeded("breaker"));
@@ -97,5 +164,7 @@ warren::stories! {
         an_outage_says_how_long_it_lasted_how_many_events_waited_and_when_they_had_left;
     on the embedded broker:
         a_restarted_service_still_knows_what_happened_and_how_its_last_process_ended,
+        a_process_that_nobody_saw_end_is_told_with_how_long_it_was_away,
+        whoever_keeps_a_process_tells_of_its_end_and_hears_what_is_wrong_with_that,
         a_breaker_that_opens_is_an_entry_until_it_closes;
 }

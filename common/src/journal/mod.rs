@@ -9,6 +9,7 @@
 //! the disk: what was written survives the end of the process, however it ends, and not that of the machine's power.
 
 mod cut;
+mod pulse;
 mod reader;
 mod segments;
 mod writer;
@@ -24,11 +25,12 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use serde::Serialize;
 
+use pulse::Pulse;
 use segments::{Place, Segments};
 
 /// Most entries that wait to be written.
@@ -67,6 +69,25 @@ impl<T: Serialize + Send + 'static> Journal<T> {
     /// A folder that cannot be used is logged, and the journal is kept in memory instead.
     pub fn open(name: &'static str, folder: Option<&Path>, bounds: Bounds) -> Self {
         let (segments, place) = Segments::open(name, folder, bounds);
+        Self::write(name, segments, place, None)
+    }
+
+    /// Does the same, and gives a sign of life in the folder every second from now on; returns also when whoever had the
+    /// journal before gave its last one.
+    pub fn open_alive(
+        name: &'static str,
+        folder: Option<&Path>,
+        bounds: Bounds,
+    ) -> (Self, Option<SystemTime>) {
+        let (segments, place) = Segments::open(name, folder, bounds);
+        let (pulse, last) = match &place {
+            Place::Folder(folder) => Some(Pulse::begin(folder)).unzip(),
+            Place::Memory(_) => (None, None),
+        };
+        (Self::write(name, segments, place, pulse), last.flatten())
+    }
+
+    fn write(name: &'static str, segments: Segments, place: Place, pulse: Option<Pulse>) -> Self {
         let shared = Arc::new(Shared {
             name,
             place,
@@ -77,7 +98,7 @@ impl<T: Serialize + Send + 'static> Journal<T> {
         let (entries, incoming) = mpsc::channel();
         let counted = shared.clone();
         let written = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
-            writer::write_until_closed(name, &incoming, segments, |count, written| {
+            writer::write_until_closed(name, &incoming, segments, pulse, |count, written| {
                 counted.waiting.fetch_sub(count, Ordering::Relaxed);
                 if !written {
                     counted.dropped.fetch_add(count, Ordering::Relaxed);

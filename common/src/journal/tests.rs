@@ -1,7 +1,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::*;
@@ -127,4 +127,26 @@ fn a_folder_that_cannot_be_made_costs_only_what_is_on_disk() {
 
     assert_eq!(until_written(&journal, "1"), ["1"]);
     let _ = fs::remove_file(&folder.0);
+}
+
+#[test]
+fn a_sign_of_life_is_given_again_and_again_whether_or_not_anything_is_written() {
+    let folder = Folder::new("pulse");
+    let (journal, before) = Journal::<u64>::open_alive("test", Some(&folder.0), SMALL);
+    assert_eq!(before, None, "nobody was here before");
+    journal.record(vec![1]);
+    until_written(&journal, "1");
+    let alive = fs::File::options().write(true).open(folder.0.join("alive")).expect("it lives");
+
+    for busy in [false, true] {
+        alive.set_modified(SystemTime::UNIX_EPOCH).expect("the time can be set");
+        let end = Instant::now() + Duration::from_secs(20);
+        while alive.metadata().and_then(|file| file.modified()).expect("a time") == SystemTime::UNIX_EPOCH {
+            assert!(Instant::now() < end, "no sign of life, busy: {busy}");
+            if busy {
+                journal.record(vec![2]);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }

@@ -1,8 +1,12 @@
-use std::{sync::mpsc, thread::sleep, time::Duration};
+use std::{
+    sync::mpsc::{self, RecvTimeoutError},
+    thread::sleep,
+    time::Duration,
+};
 
 use serde::Serialize;
 
-use super::segments::Segments;
+use super::{pulse::Pulse, segments::Segments};
 
 /// How long the thread lets entries gather. Whoever records one meanwhile need not wake it.
 const GATHER: Duration = Duration::from_millis(1);
@@ -13,10 +17,11 @@ pub(super) fn write_until_closed<T: Serialize>(
     name: &str,
     incoming: &mpsc::Receiver<Vec<T>>,
     mut segments: Segments,
+    mut pulse: Option<Pulse>,
     taken: impl Fn(u64, bool),
 ) {
     let (mut lines, mut works) = (Vec::new(), true);
-    while let Ok(first) = incoming.recv() {
+    while let Some(first) = next(incoming, pulse.as_mut()) {
         sleep(GATHER);
         let mut count = 0;
         for entry in std::iter::once(first).chain(incoming.try_iter()).flatten() {
@@ -41,5 +46,17 @@ pub(super) fn write_until_closed<T: Serialize>(
         lines.clear();
         // A burst must not keep its memory.
         lines.shrink_to(64 * 1024);
+    }
+}
+
+/// Waits for what is to be written, and gives signs of life meanwhile; `None` once nobody can record any more.
+fn next<T>(incoming: &mpsc::Receiver<T>, pulse: Option<&mut Pulse>) -> Option<T> {
+    let Some(pulse) = pulse else { return incoming.recv().ok() };
+    loop {
+        match incoming.recv_timeout(pulse.beat()) {
+            Ok(entries) => return Some(entries),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
     }
 }

@@ -1,6 +1,14 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::journal::cut;
+
+/// Longest subject, in bytes: what an operator or a service wrote may be much longer, and is cut.
+pub const LONGEST_SUBJECT: usize = 200;
+
+/// Longest cause, in bytes.
+pub const LONGEST_CAUSE: usize = 500;
+
 /// A fault and its recovery, as one entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -56,6 +64,31 @@ pub enum IncidentKind {
 pub struct IncidentId(pub(super) u64);
 
 impl Incident {
+    /// One that has just begun, at `at`.
+    pub(super) fn new(
+        id: u64,
+        service: &str,
+        kind: IncidentKind,
+        subject: &str,
+        cause: &str,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            service: service.to_owned(),
+            kind,
+            subject: cut(subject, LONGEST_SUBJECT),
+            cause: cut(cause, LONGEST_CAUSE),
+            at,
+            ended_at: None,
+            duration_ms: None,
+            generation: None,
+            attempts: 1,
+            waited: None,
+            drained_ms: None,
+        }
+    }
+
     pub(super) fn end(&mut self, now: Timestamp) {
         let lasted = now.as_millisecond() - self.at.as_millisecond();
         self.duration_ms = Some(u64::try_from(lasted).unwrap_or(0));

@@ -3,11 +3,14 @@
 //!
 //! It is a [journal](crate::journal) rather than a table of the store, because it must be written just then when the
 //! store is what has failed. The last thousand incidents are in memory too, where they are changed and read.
+//!
+//! Beside it the process gives a sign of life every second, so that the next one knows when this one ended even where it
+//! was killed and nobody else saw it.
 
 mod incident;
 mod last_end;
 
-pub use incident::{Incident, IncidentId, IncidentKind};
+pub use incident::{Incident, IncidentId, IncidentKind, LONGEST_CAUSE, LONGEST_SUBJECT};
 pub use last_end::{LAST_ENDED_AT, LAST_EXIT};
 
 use std::{
@@ -23,18 +26,14 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{Bounds, Journal, cut};
-use last_end::LastEnd;
+use crate::journal::{Bounds, Journal};
+use last_end::{LastEnd, Unstopped};
 
 /// How many incidents are remembered.
 const REMEMBERED: usize = 1000;
 
 /// Room for several times as many on disk, each written a few times.
 const BOUNDS: Bounds = Bounds { segment: 1024 * 1024, segments: 3, reserve: 0 };
-
-/// Longest subject and cause, in bytes: what an operator or a service wrote may be much longer.
-const SUBJECT: usize = 200;
-const CAUSE: usize = 500;
 
 /// How long the last lines may take at the end of the process.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -70,9 +69,10 @@ impl Timeline {
     /// not end in order, that is the first incident of this one.
     pub fn open(service: &'static str, folder: Option<&Path>) -> Self {
         let folder = folder.map(|folder| folder.join(format!("{service}.timeline")));
-        let journal = Journal::<Line>::open("timeline", folder.as_deref(), BOUNDS);
         let started = Timestamp::now();
-        let (mut incidents, running) = recall(&journal);
+        let (journal, alive) = Journal::<Line>::open_alive("timeline", folder.as_deref(), BOUNDS);
+        let alive = alive.and_then(|alive| Timestamp::try_from(alive).ok());
+        let (mut incidents, unstopped) = recall(&journal);
         for incident in incidents.values_mut().filter(|incident| incident.ended_at.is_none()) {
             // Whatever goes on is an incident of this process.
             incident.cause.push_str("; the process ended first");
@@ -82,7 +82,7 @@ impl Timeline {
         let undrained = AtomicBool::new(false);
         let incidents = Mutex::new(incidents);
         let timeline = Self(Arc::new(Shared { service, started, incidents, undrained, journal }));
-        if let Some(end) = LastEnd::from_env().or(running.map(LastEnd::unknown)) {
+        if let Some(end) = LastEnd::find(unstopped, alive) {
             timeline.add(|id| end.incident(id, service, started));
         }
         timeline.0.journal.record(vec![Line::Started { pid: std::process::id(), at: started }]);
@@ -102,20 +102,8 @@ impl Timeline {
         cause: &str,
         generation: Option<u64>,
     ) -> IncidentId {
-        self.add(|id| Incident {
-            id,
-            service: self.0.service.to_owned(),
-            kind,
-            subject: cut(subject, SUBJECT),
-            cause: cut(cause, CAUSE),
-            at: Timestamp::now(),
-            ended_at: None,
-            duration_ms: None,
-            generation,
-            attempts: 1,
-            waited: None,
-            drained_ms: None,
-        })
+        let (service, now) = (self.0.service, Timestamp::now());
+        self.add(|id| Incident { generation, ..Incident::new(id, service, kind, subject, cause, now) })
     }
 
     /// Counts another attempt that failed.
@@ -147,6 +135,25 @@ impl Timeline {
             incident.attempts = 0;
             incident.end(incident.at);
         });
+    }
+
+    /// Notes what somebody else saw begin and end, and returns the entry; what is told twice is one.
+    pub fn tell(
+        &self,
+        kind: IncidentKind,
+        subject: &str,
+        cause: &str,
+        at: Timestamp,
+        ended_at: Timestamp,
+    ) -> Incident {
+        let mut told = Incident::new(0, self.0.service, kind, subject, cause, at);
+        told.end(ended_at);
+        let is_told = |it: &&Incident| Incident { id: 0, ..(*it).clone() } == told;
+        if let Some(known) = self.incidents().values().rev().find(is_told) {
+            return known.clone();
+        }
+        let IncidentId(id) = self.add(|id| Incident { id, ..told.clone() });
+        Incident { id, ..told }
     }
 
     /// Returns the incident, just over, after which the outbox is to be drained; each once.
@@ -219,7 +226,7 @@ impl Timeline {
 }
 
 /// Reads what former processes wrote, and which of them did not end in order.
-fn recall(journal: &Journal<Line>) -> (BTreeMap<u64, Incident>, Option<u32>) {
+fn recall(journal: &Journal<Line>) -> (BTreeMap<u64, Incident>, Option<Unstopped>) {
     let mut segments = Vec::new();
     let mut lines = journal.lines();
     loop {
@@ -232,20 +239,20 @@ fn recall(journal: &Journal<Line>) -> (BTreeMap<u64, Incident>, Option<u32>) {
             }
         }
     }
-    let (mut incidents, mut running) = (BTreeMap::new(), None);
+    let (mut incidents, mut unstopped) = (BTreeMap::new(), None);
     for line in segments.iter().rev().flat_map(|segment| segment.split(|byte| *byte == b'\n')) {
         // What cannot be read was cut off by the end of a process.
         match serde_json::from_slice(line) {
             Ok(Line::Incident(incident)) => drop(incidents.insert(incident.id, incident)),
-            Ok(Line::Started { pid, .. }) => running = Some(pid),
-            Ok(Line::Stopped { .. }) => running = None,
+            Ok(Line::Started { pid, at }) => unstopped = Some(Unstopped { pid, started: at }),
+            Ok(Line::Stopped { .. }) => unstopped = None,
             Err(_) => {}
         }
         if incidents.len() > REMEMBERED {
             incidents.pop_first();
         }
     }
-    (incidents, running)
+    (incidents, unstopped)
 }
 
 #[cfg(test)]

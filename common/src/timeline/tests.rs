@@ -1,4 +1,8 @@
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use super::*;
 use IncidentKind::{Actor, Link, Operator, Process};
@@ -14,6 +18,23 @@ impl Folder {
 
     fn open(&self) -> Timeline {
         Timeline::open("shop", Some(&self.0))
+    }
+
+    /// Opens it, and ends it as signal 9 does; returns when it had begun.
+    fn open_and_kill(&self) -> Timestamp {
+        let timeline = self.open();
+        timeline.0.journal.flush(Duration::from_secs(10));
+        let began = timeline.started();
+        drop(timeline);
+        // Its thread has ended when the folder is free again.
+        let lock = fs::File::open(self.0.join("shop.timeline/lock")).expect("there is a lock");
+        lock.lock().expect("a lock can be waited for");
+        began
+    }
+
+    fn alive(&self) -> fs::File {
+        let path = self.0.join("shop.timeline/alive");
+        fs::File::options().write(true).open(path).expect("every process gives a sign of life")
     }
 }
 
@@ -88,4 +109,69 @@ fn a_process_that_did_not_stop_is_told_by_the_next_one_and_what_lasted_ended_wit
     assert_eq!(page.iter().map(|incident| incident.kind).collect::<Vec<_>>(), [Process, Link]);
     assert!(page.iter().all(|incident| incident.ended_at.is_some()));
     assert_eq!(page[1].cause, "reset; the process ended first");
+}
+
+#[test]
+fn what_is_told_twice_is_one_entry() {
+    let timeline = Timeline::open("shop", None);
+    let [at, ended_at] = [10, 12].map(|second| Timestamp::from_second(second).expect("a time"));
+    let tell = |cause| timeline.tell(Process, "broker", cause, at, ended_at);
+
+    let (first, again, other) = (tell("signal 9"), tell("signal 9"), tell("signal 6"));
+
+    assert_eq!((first.id, first.duration_ms, first.ended_at), (1, Some(2000), Some(ended_at)));
+    assert_eq!((&again, other.id), (&first, 2));
+    assert_eq!(timeline.page(9, None), [other, first]);
+}
+
+#[test]
+fn a_process_that_nobody_saw_end_ended_when_it_was_last_alive() {
+    let folder = Folder::new("alive");
+    let began = folder.open_and_kill();
+    let alive = folder.alive().metadata().and_then(|file| file.modified()).expect("it has a time");
+
+    let second = folder.open();
+
+    let page = second.page(9, None);
+    let [end] = page.as_slice() else { panic!("one entry: {page:?}") };
+    assert_eq!((end.kind, Some(end.at)), (Process, Timestamp::try_from(alive).ok()));
+    assert!(began <= end.at && end.at <= second.started(), "{end:?}");
+    let away = second.started().as_millisecond() - end.at.as_millisecond();
+    assert_eq!((end.ended_at, end.duration_ms), (Some(second.started()), u64::try_from(away).ok()));
+    assert_eq!(folder.alive().metadata().expect("a file").len(), 0, "it is touched and not written");
+}
+
+#[test]
+fn where_the_clock_went_backwards_nobody_knows_how_long_it_took() {
+    let folder = Folder::new("backwards");
+    folder.open_and_kill();
+    folder.alive().set_modified(SystemTime::now() + Duration::from_secs(3600)).expect("it can be set");
+
+    let second = folder.open();
+
+    let end = &second.page(9, None)[0];
+    assert_eq!((end.kind, end.at, end.duration_ms), (Process, second.started(), None));
+}
+
+#[test]
+fn a_sign_of_life_from_before_the_process_is_not_of_it() {
+    let folder = Folder::new("older");
+    folder.open_and_kill();
+    folder.alive().set_modified(SystemTime::UNIX_EPOCH).expect("it can be set");
+
+    let second = folder.open();
+
+    let end = &second.page(9, None)[0];
+    assert_eq!((end.kind, end.duration_ms), (Process, None));
+}
+
+#[test]
+fn a_sign_of_life_that_cannot_be_given_costs_only_the_duration() {
+    let folder = Folder::new("no-sign");
+    fs::create_dir_all(folder.0.join("shop.timeline/alive/in the way")).expect("a folder");
+    folder.open_and_kill();
+
+    let second = folder.open();
+
+    assert_eq!(second.page(9, None)[0].kind, Process);
 }

@@ -1,12 +1,14 @@
 //! The embedded broker as a child process: what `cargo up` runs, and what the tests kill, stop and block.
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use super::faults::{Control, ControlError, Order, socket_in};
+use crate::last_end::in_words;
 use crate::rabbit::Server;
 use crate::watched::{Keep, NotUp, Watched};
 
@@ -36,7 +38,8 @@ impl EmbeddedNode {
         keep: Keep,
         vhosts: &[String],
     ) -> Result<Self, EmbeddedError> {
-        let process = Watched::new(folder, keep)?;
+        let process =
+            Watched::new(folder, keep).map_err(|error| EmbeddedError::Folder(folder.to_owned(), error))?;
         Ok(Self { warren: warren.to_owned(), vhosts: vhosts.to_owned(), queue_bytes: None, process })
     }
 
@@ -51,12 +54,16 @@ impl EmbeddedNode {
     ///
     /// # Errors
     ///
-    /// It ended, or takes no connections within a minute; both name the file that says why.
+    /// It ended, which says why, or takes no connections within a minute; both name the file of its log.
     pub async fn start(&self) -> Result<Server, EmbeddedError> {
-        self.process.start(self.command()?).await.map_err(|error| match error {
+        let log = self.process.logs().join(OUTPUT);
+        let before = fs::metadata(&log).map_or(0, |log| log.len());
+        let command =
+            self.command().map_err(|error| EmbeddedError::Folder(self.process.folder().to_owned(), error))?;
+        self.process.start(command).await.map_err(|error| match error {
             NotUp::Io(error) => EmbeddedError::Io(error),
-            NotUp::Ended(status) => EmbeddedError::Ended(status, self.process.logs().join(OUTPUT)),
-            NotUp::Silent(after) => EmbeddedError::NotReady(after, self.process.logs().join(OUTPUT)),
+            NotUp::Ended(status) => EmbeddedError::Ended { status, why: last_words(&log, before), log },
+            NotUp::Silent(after) => EmbeddedError::NotReady(after, log),
         })
     }
 
@@ -115,14 +122,34 @@ impl EmbeddedNode {
     }
 }
 
+/// What the log says since it had so many bytes of why the broker has ended.
+fn last_words(log: &Path, before: u64) -> Option<String> {
+    let text = fs::read(log).ok()?;
+    let text = String::from_utf8_lossy(text.get(usize::try_from(before).ok()?..)?).into_owned();
+    let said = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    // After a panic Rust says how to have a backtrace.
+    let told = ["error: ", "broker cannot start: "];
+    let why = said().find_map(|line| told.iter().find_map(|prefix| line.strip_prefix(prefix)));
+    why.or_else(|| said().find(|line| !line.starts_with("note: "))).map(str::to_owned)
+}
+
 /// Why there is no embedded broker, or why it did not do what it was told.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EmbeddedError {
-    /// Its folder or process cannot be made.
+    /// Its folder cannot be used.
+    Folder(PathBuf, io::Error),
+    /// Its process cannot be made.
     Io(io::Error),
-    /// It ended while it was starting. Its output is in the file.
-    Ended(ExitStatus, PathBuf),
+    /// It ended while it was starting.
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// Why, in its own words, where it has said so.
+        why: Option<String>,
+        /// The file with its output.
+        log: PathBuf,
+    },
     /// It did not answer in time. Its output is in the file.
     NotReady(Duration, PathBuf),
     /// It did not carry out an order.
@@ -133,8 +160,14 @@ impl fmt::Display for EmbeddedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(_) => f.write_str("cannot run the embedded broker"),
-            Self::Ended(status, log) => {
-                write!(f, "the embedded broker ended at start ({status}), see {}", log.display())
+            Self::Folder(folder, _) => {
+                write!(f, "the embedded broker cannot use its folder {}", folder.display())
+            }
+            Self::Ended { why: Some(why), log, .. } => {
+                write!(f, "the embedded broker ended at start: {why} (its log is {})", log.display())
+            }
+            Self::Ended { status, why: None, log } => {
+                write!(f, "the embedded broker ended at start ({}), see {}", in_words(*status), log.display())
             }
             Self::NotReady(after, log) => {
                 write!(f, "the embedded broker takes no connections after {after:?}, see {}", log.display())
@@ -147,15 +180,9 @@ impl fmt::Display for EmbeddedError {
 impl std::error::Error for EmbeddedError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io(error) => Some(error),
+            Self::Folder(_, error) | Self::Io(error) => Some(error),
             Self::Control(error) => Some(error),
             _ => None,
         }
-    }
-}
-
-impl From<io::Error> for EmbeddedError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
     }
 }

@@ -7,12 +7,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::broker::BrokerConfig;
+use jiff::Timestamp;
 use tokio::time::sleep;
 
+use super::admin::{Admin, Outage};
 use super::options::BrokerChoice;
 use super::screen::{Screen, Voice};
 use crate::Keep;
 use crate::broker::EmbeddedNode;
+use crate::command::with_causes;
+use crate::last_end::in_words;
 use crate::own_broker::Broker as Node;
 use crate::rabbit::{self, Installation, preflight};
 
@@ -123,20 +127,23 @@ pub(super) fn name(node: &Node) -> &'static str {
     if node.embedded().is_some() { "broker" } else { "rabbitmq" }
 }
 
-/// Brings the launcher's own broker back whenever it dies.
-pub(super) async fn keep(node: &Node, screen: Screen) {
+/// Brings the launcher's own broker back whenever it dies, and has the gateway's timeline show it.
+pub(super) async fn keep(node: &Node, admin: &Admin, screen: Screen) {
     let say = |line: String| screen.say(Voice::LAUNCHER, line);
     let name = name(node);
     loop {
         sleep(LOOK).await;
         let Some(status) = node.exit_status() else { continue };
 
-        say(format!("{name} ended ({status}), starting it again"));
+        let (cause, at) = (in_words(status), Timestamp::now());
+        say(format!("{name} ended ({cause}), starting it again"));
         while let Err(error) = node.start().await {
-            say(format!("{name} did not start: {error}"));
+            say(format!("{name} did not start: {}", with_causes(&error)));
             sleep(AFTER_FAILURE).await;
         }
         say(format!("{name} is back as process {}", node.pid().unwrap_or_default()));
+        let outage = Outage { subject: "broker", cause, at, ended_at: Timestamp::now() };
+        tokio::spawn(admin.clone().tell(outage, screen));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Keeps one service running: starts it, passes its lines on, brings it back when it dies, drains it in the end.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -12,10 +13,11 @@ use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::screen::{Screen, Voice};
-use crate::last_end::LastEnd;
+use crate::last_end::{LastEnd, in_words};
 use crate::service::Service;
 
 /// How long a service may drain; it gives itself a second less.
@@ -24,6 +26,9 @@ const DRAIN: Duration = Duration::from_secs(25);
 /// The pause before the first attempt; it doubles with every run that was short, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long the last line of a process that has ended may take to be read.
+const LAST_LINE: Duration = Duration::from_secs(1);
 
 /// A run of this length was a good one.
 const LONG_RUN: Duration = Duration::from_secs(5);
@@ -37,7 +42,24 @@ pub(super) struct Keeper {
     /// How often it has ended by itself.
     pub ends: Arc<AtomicU32>,
     /// Hears of it when it could not use its environment, which no further attempt would change.
-    pub misconfigured: mpsc::UnboundedSender<Service>,
+    pub misconfigured: mpsc::UnboundedSender<Misconfigured>,
+}
+
+/// A service that cannot use its environment.
+#[derive(Debug)]
+pub(super) struct Misconfigured {
+    pub service: Service,
+    /// What is wrong with it, in its own words.
+    pub mistakes: String,
+}
+
+/// A process of it.
+struct Running {
+    child: Child,
+    /// It lives no longer than this pipe.
+    alive: Option<ChildStdin>,
+    /// The last line on its standard error, once that is closed.
+    last_line: JoinHandle<String>,
 }
 
 impl Keeper {
@@ -50,25 +72,23 @@ impl Keeper {
         while !*drain.borrow() {
             let begun = Instant::now();
             let ended = match self.spawn(last.as_ref()) {
-                Ok((mut child, alive)) => {
-                    let pid = child.id().unwrap_or_default();
+                Ok(mut running) => {
+                    let pid = running.child.id().unwrap_or_default();
                     self.say(format_args!(
                         "{} {} process {pid}",
                         self.service,
                         if died { "is back as" } else { "runs as" }
                     ));
-                    match self.wait(&mut child, &mut drain).await {
+                    match self.wait(&mut running.child, &mut drain).await {
                         Some(Ok(status)) if status.code() == Some(MISCONFIGURED.into()) => {
-                            self.say(format_args!("{} (process {pid}) is misconfigured", self.service));
-                            let _ = self.misconfigured.send(self.service);
-                            return;
+                            return self.give_up(running.last_line).await;
                         }
                         Some(ended) => {
                             last =
                                 ended.as_ref().ok().and_then(|status| LastEnd::of(*status, Timestamp::now()));
-                            format!("(process {pid}) ended: {}", in_words(ended))
+                            format!("(process {pid}) ended: {}", told(ended))
                         }
-                        None => return self.stop(child, alive).await,
+                        None => return self.stop(running).await,
                     }
                 }
                 Err(error) => format!("cannot be run: {error}"),
@@ -86,8 +106,8 @@ impl Keeper {
         }
     }
 
-    /// Starts it, and tells it how the one before it ended. It lives no longer than the pipe that comes back with it.
-    fn spawn(&self, last: Option<&LastEnd>) -> io::Result<(Child, Option<ChildStdin>)> {
+    /// Starts it, and tells it how the one before it ended.
+    fn spawn(&self, last: Option<&LastEnd>) -> io::Result<Running> {
         let mut command = self.service.command(&self.warren);
         LastEnd::tell(last, &mut command);
         let mut command = Command::from(command);
@@ -98,11 +118,15 @@ impl Keeper {
         if let Some(output) = child.stdout.take() {
             tokio::spawn(screen.pass_on(voice, output));
         }
-        if let Some(output) = child.stderr.take() {
-            tokio::spawn(screen.pass_on(voice, output));
-        }
+        let errors = child.stderr.take();
+        let last_line = tokio::spawn(async move {
+            match errors {
+                Some(output) => screen.pass_on(voice, output).await,
+                None => String::new(),
+            }
+        });
         let alive = child.stdin.take();
-        Ok((child, alive))
+        Ok(Running { child, alive, last_line })
     }
 
     /// Returns how it ended, or `None` when the drain began before.
@@ -117,14 +141,28 @@ impl Keeper {
         }
     }
 
-    async fn stop(&self, mut child: Child, _alive: Option<ChildStdin>) {
+    /// Passes on why it cannot use its environment, which is the last that it said.
+    async fn give_up(self, last_line: JoinHandle<String>) {
+        let said = timeout(LAST_LINE, last_line).await.ok().and_then(Result::ok).unwrap_or_default();
+        let prefix = format!("{} cannot start: ", self.service);
+        let mistakes = said.strip_prefix(&prefix).unwrap_or(&said).to_owned();
+        let _ = self.misconfigured.send(Misconfigured { service: self.service, mistakes });
+    }
+
+    async fn stop(&self, Running { mut child, alive: _alive, .. }: Running) {
         if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
             let _ = kill_process(pid, Signal::TERM);
         }
+        let service = self.service;
         match timeout(DRAIN, child.wait()).await {
-            Ok(ended) => self.say(format_args!("{} drained: {}", self.service, in_words(ended))),
+            // It does not catch the signal before it has begun to serve.
+            Ok(Ok(status)) if status.signal() == Some(Signal::TERM.as_raw()) => {
+                self.say(format_args!("{service} stopped while it started"));
+            }
+            Ok(Ok(status)) if status.success() => self.say(format_args!("{service} drained: in order")),
+            Ok(ended) => self.say(format_args!("{service} did not drain: {}", told(ended))),
             Err(_) => {
-                self.say(format_args!("{} did not drain within {DRAIN:?} and is killed", self.service));
+                self.say(format_args!("{service} did not drain within {DRAIN:?} and is killed"));
                 let _ = child.kill().await;
             }
         }
@@ -135,6 +173,6 @@ impl Keeper {
     }
 }
 
-fn in_words(ended: io::Result<ExitStatus>) -> String {
-    ended.map_or_else(|error| format!("nobody knows how, {error}"), |status| status.to_string())
+fn told(ended: io::Result<ExitStatus>) -> String {
+    ended.map_or_else(|error| format!("nobody knows how, {error}"), in_words)
 }

@@ -1,5 +1,6 @@
 //! The launcher's own course: check, start, wait until all are ready, say so, and drain at the end.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::error::Error;
 use std::fs::{self, File};
@@ -13,23 +14,28 @@ use futures_util::future::join;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use super::admin::Admin;
 use super::broker::{self, Broker};
-use super::keeper::Keeper;
-use super::options::{DEFAULT_ADMIN_PORT, Options};
+use super::keeper::{Keeper, Misconfigured};
+use super::options::Options;
 use super::screen::{Screen, Voice};
+use super::welcome::welcome;
 use crate::http::Http;
 use crate::service::Service;
 
 /// A service is ready within a second; after this, something is wrong that its own lines tell.
 const READY: Duration = Duration::from_secs(60);
 
+/// So is it with a service that has ended this often before it was ready.
+const HOPELESS: u32 = 5;
+
 /// Within this a service that has just begun has found its broker, and the gateway has heard of it.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// So is it with a service that has ended this often before it was ready.
-const HOPELESS: u32 = 5;
+/// Within this every service has said whether it can use its environment.
+const ENVIRONMENT_READ: Duration = Duration::from_secs(5);
 
 /// Who brings a service back, in its own words about itself.
 const KEEPER: &str = "cargo up";
@@ -54,9 +60,10 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let ends = Service::ALL.map(|_| Arc::default());
     let (tell, mut misconfigured) = mpsc::unbounded_channel();
     let system = Running::start(options, host, &data, &broker, screen, &ends, tell)?;
+    let admin = Admin::new(options.admin_port);
     let keep_broker = async {
         match &broker.node {
-            Some(node) => broker::keep(node, screen).await,
+            Some(node) => broker::keep(node, &admin, screen).await,
             None => std::future::pending().await,
         }
     };
@@ -68,19 +75,17 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
             None => say(&ready),
             Some(what) => say(&format!("{ready}, but {what}")),
         }
-        welcome(options, &broker, screen);
+        welcome(options, &admin, &broker, screen);
         std::future::pending::<Result<(), Box<dyn Error>>>().await
     };
     let result = tokio::select! {
         result = serve => result,
         () = received(&mut signals) => Ok(()),
-        Some(service) = misconfigured.recv() => {
-            Err(format!("{service} cannot use its environment; its line above says what is wrong with it").into())
-        }
+        Some(first) = misconfigured.recv() => Err(all_mistakes(options, first, &mut misconfigured).await.into()),
         () = keep_broker => Ok(()),
     };
 
-    say("draining");
+    say(if result.is_ok() { "draining" } else { "stopping what still runs" });
     tokio::select! {
         () = system.drain() => {}
         () = received(&mut signals) => return Err("told to end twice, so what was still draining is killed".into()),
@@ -114,7 +119,7 @@ impl Running {
         broker: &Broker,
         screen: Screen,
         ends: &[Arc<AtomicU32>; 3],
-        misconfigured: mpsc::UnboundedSender<Service>,
+        misconfigured: mpsc::UnboundedSender<Misconfigured>,
     ) -> Result<Self, Box<dyn Error>> {
         let warren = env::current_exe()?;
         let keeper = |service: Service| Keeper {
@@ -161,26 +166,11 @@ impl Running {
 
 /// What the gateway asks of its clients where nobody says: next to nothing, so that there is something to try at once.
 /// A file of somebody's own is somebody's word.
-fn policies() -> Vec<(&'static str, String)> {
+pub(super) fn policies() -> Vec<(&'static str, String)> {
     let defaults = [("AUTH", "open"), ("RATE_LIMIT", "100000/1")];
     let is_said = |name| env::var(name).is_ok_and(|value| !value.trim().is_empty());
     let unsaid = defaults.into_iter().filter(|(name, _)| !is_said("GATEWAY_CONFIG") && !is_said(name));
     unsaid.map(|(name, value)| (name, value.to_owned())).collect()
-}
-
-/// What a client needs to know of them.
-fn admission(api: &str) -> String {
-    let is_open = env::var("AUTH").is_ok_and(|mode| mode.trim() == "open");
-    match is_open || policies().iter().any(|(name, _)| *name == "AUTH") {
-        true => {
-            "auth     open: everybody may do everything without a token; AUTH=required changes that".into()
-        }
-        false => format!(
-            r#"auth     by AUTH or GATEWAY_CONFIG; where a token is required, this gives one:
-
-  curl -X POST {api}/users/sessions -H "Content-Type: application/json" -d '{{"email":"ada@example.com","password":"correct horse battery"}}'"#
-        ),
-    }
 }
 
 /// The address that the services listen on, from `HOST`.
@@ -244,6 +234,32 @@ async fn wait_ready(options: &Options, ends: &[Arc<AtomicU32>; 3]) -> Result<(),
     Ok(())
 }
 
+/// Waits until every service has either told what is wrong with its environment or begun to serve, and returns all that is
+/// wrong, service by service.
+async fn all_mistakes(
+    options: &Options,
+    first: Misconfigured,
+    others: &mut mpsc::UnboundedReceiver<Misconfigured>,
+) -> String {
+    let begun = Instant::now();
+    let mut all = BTreeMap::from([(first.service, first.mistakes)]);
+    for service in Service::ALL {
+        let http = Http::new(format!("http://127.0.0.1:{}", options.port(service)));
+        while !all.contains_key(&service) && begun.elapsed() < ENVIRONMENT_READ {
+            if http.get("/health/live").deadline(Duration::from_secs(1)).send().await.is_ok() {
+                break;
+            }
+            match timeout(Duration::from_millis(25), others.recv()).await {
+                Ok(Some(other)) => drop(all.insert(other.service, other.mistakes)),
+                Ok(None) => break,
+                Err(_) => {}
+            }
+        }
+    }
+    let each = all.iter().map(|(service, mistakes)| format!("\n  {service}: {mistakes}"));
+    format!("the environment cannot be used:{}", each.collect::<String>())
+}
+
 /// Says which services serve with something missing, and what, where that does not pass at once.
 async fn degraded(options: &Options) -> Option<String> {
     let begun = Instant::now();
@@ -274,68 +290,4 @@ fn reasons(body: &[u8]) -> Option<String> {
     let reasons: Vec<_> =
         readiness["reasons"].as_array()?.iter().filter_map(|reason| reason.as_str()).collect();
     (!reasons.is_empty()).then(|| reasons.join(", "))
-}
-
-/// What one can do at the console, and how to have it in a terminal.
-fn console(admin_port: u16, may_break: bool) -> String {
-    let top = match admin_port {
-        DEFAULT_ADMIN_PORT => "cargo top".to_owned(),
-        port => format!("cargo top --admin http://127.0.0.1:{port}"),
-    };
-    let breaks = match may_break {
-        true => "; it can break things, because DEMO_FAULTS is true",
-        false => "; with DEMO_FAULTS=true it can break things",
-    };
-    format!(", or in a terminal: {top}{breaks}")
-}
-
-/// As the services read it.
-fn demo_faults() -> bool {
-    env::var("DEMO_FAULTS").is_ok_and(|value| value.trim() == "true")
-}
-
-fn welcome(options: &Options, broker: &Broker, screen: Screen) {
-    let Options { gateway_port, users_port, orders_port, admin_port, .. } = options;
-    let api = format!("http://localhost:{gateway_port}/api");
-    let json = r#"-H "Content-Type: application/json""#;
-    let text = format!(
-        r#"
-gateway  http://localhost:{gateway_port}, the only public entry
-users    http://localhost:{users_port}, internal
-orders   http://localhost:{orders_port}, internal
-console  http://127.0.0.1:{admin_port}{console}
-API      http://localhost:{gateway_port}/api/docs/
-broker   {broker}
-{admission}
-
-  curl -X POST {api}/orders {json} -d '{{"userId":"u1","items":["book"]}}'
-  curl {api}/users/u1
-  curl -X POST {api}/users {json} -d '{{"name":"Grace","email":"grace@example.com"}}'
-  curl -X POST {api}/orders {json} -d '{{"userId":"nobody","items":["book"]}}'
-
-Ctrl-C ends it. Its data is in {data}.
-
-"#,
-        broker = broker.what,
-        console = console(*admin_port, demo_faults()),
-        data = options.data.display(),
-        admission = admission(&api),
-    );
-    screen.show(&text);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_console_is_named_with_what_it_can_do() {
-        assert_eq!(
-            console(DEFAULT_ADMIN_PORT, true),
-            ", or in a terminal: cargo top; it can break things, because DEMO_FAULTS is true"
-        );
-        assert!(
-            console(9999, false).contains("cargo top --admin http://127.0.0.1:9999; with DEMO_FAULTS=true")
-        );
-    }
 }

@@ -13,6 +13,10 @@ mod broker;
 
 mod keeper;
 
+mod admin;
+
+mod welcome;
+
 mod launcher;
 
 use std::process::ExitCode;

@@ -58,11 +58,14 @@ impl Screen {
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
-    /// Prints a child's lines until it closes its output.
-    pub(super) async fn pass_on(self, voice: Voice, output: impl AsyncRead + Unpin) {
+    /// Prints a child's lines until it closes its output, and returns the last one.
+    pub(super) async fn pass_on(self, voice: Voice, output: impl AsyncRead + Unpin) -> String {
+        let mut last = String::new();
         let mut lines = BufReader::new(output).split(b'\n');
         while let Ok(Some(line)) = lines.next_segment().await {
-            self.say(voice, String::from_utf8_lossy(&line).trim_end());
+            last = String::from_utf8_lossy(&line).trim_end().to_owned();
+            self.say(voice, &last);
         }
+        last
     }
 }

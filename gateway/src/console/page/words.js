@@ -78,7 +78,8 @@ export function sentence(incident, lasted) {
       breaker: () => so(`breaker opened: ${subject}, for ${time}`, `breaker opened: ${subject}, for ${time} now`),
       ejection: () =>
         so(`not ready, left alone: ${subject}, for ${time}`, `not ready, left alone: ${subject}, for ${time} now`),
-      process: () => so(`process ended, ${returned(lasted)}`, `process ended, away for ${time}`),
+      process: () =>
+        so(`process of ${subject} ended, ${returned(lasted)}`, `process of ${subject} ended, away for ${time}`),
     }[kind]?.() ?? `${kind} of ${subject}, ${time}`
   if (attempts > 1) rest.push(`${number(attempts)} attempts`)
   if (kind === 'actor' && generation) rest.push(`generation ${number(generation)} ended`)

@@ -8,6 +8,8 @@ mod events;
 mod ledger;
 mod timeline;
 
+mod tell_timeline;
+
 mod log_levels;
 mod set_log_level;
 
@@ -21,7 +23,10 @@ mod files;
 
 use std::sync::Arc;
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::{
+    guard,
+    web::{self, ServiceConfig},
+};
 use common::{
     http::{Problem, StatusCode, readable},
     timeline::Timeline,
@@ -71,6 +76,8 @@ impl Console {
             .service(readable("/console/state", state::state))
             .service(web::resource("/console/events").get(events::events))
             .service(readable("/console/timeline", timeline::timeline))
+            // Reading it is the same in every process, and added there.
+            .service(web::resource("/timeline").guard(guard::Post()).post(tell_timeline::tell_timeline))
             .service(readable("/console/ledger", ledger::ledger))
             .service(readable("/log-level", log_levels::log_levels).put(set_log_level::set_log_level))
             .service(readable("/", files::file))
