@@ -1,13 +1,16 @@
-//! An operator lists the dead letters and sends them back, by `warren dead-letters`.
+//! An operator sees how many dead letters wait, lists them and sends them back, by `warren dead-letters`.
 
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use http::Method;
 use serde_json::json;
-use warren::harness::eventually;
+use tokio::process::Command;
+use warren::harness::{System, eventually};
 use warren::ports;
 use warren::service::Service;
 
-use crate::support::{Amqp, Message, dead_letters, succeed, system};
+use crate::support::{Amqp, Message, WARREN, dead_letters, succeed, system};
 
 const DEAD: &str = "events.dead";
 
@@ -18,7 +21,8 @@ async fn an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone()
         .start()
         .await;
     let amqp = Amqp::connect(&system.amqp_url).await;
-    let told = async |arguments: &[&str]| succeed(dead_letters(arguments, &system.amqp_url).await);
+    let admin = system.gateway.internal.base();
+    let told = async |arguments: &[&str]| succeed(dead_letters(arguments, admin).await);
     let order = json!({ "id": "o1", "userId": "u1", "items": ["book"], "status": "created" });
     amqp.publish(&Message::event("order.created", &order).id("event-1")).await;
     amqp.wait_depth(DEAD, 1).await;
@@ -58,23 +62,87 @@ async fn an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone()
     system.finish().await;
 }
 
-async fn a_broker_that_is_away_or_misnamed_ends_the_command_with_1_and_says_so() {
-    let nowhere = format!("amqp://me:secret@127.0.0.1:{}", ports::free());
-    for (url, said) in [(nowhere.as_str(), "cannot connect to 127.0.0.1:"), ("amqps://me:secret@host", "TLS")]
-    {
-        for (arguments, name) in [(vec!["--broker", url], "--broker "), (vec![], "AMQP_URL ")] {
-            let output = dead_letters(&[&["list"], &arguments[..]].concat(), url).await;
+async fn whatever_keeps_the_command_from_it_is_said_and_ends_it_with_1() {
+    const TOKEN: &str = "correct-horse-battery-staple-0123";
+    let system = system().without_broker().env(Service::Gateway, "ADMIN_TOKEN", TOKEN).start().await;
+    let (admin, public) = (system.gateway.internal.base(), system.api.base());
+    let nobody = format!("http://127.0.0.1:{}", ports::free());
 
-            let error = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(1), "{error}");
-            assert!(error.contains(said) && !error.contains("secret"), "{error}");
-            assert_eq!(error.contains(name), said == "TLS", "{error}");
-        }
+    refused(&["list"], &nobody, &[&format!("no gateway answers at {nobody}"), "cargo up", "--admin"]).await;
+    refused(&["list"], "127.0.0.1:8081", &["--admin must look like http://127.0.0.1:8081"]).await;
+    refused(&["list"], public, &["is no admin port of a gateway"]).await;
+    refused(&["replay", "--yes"], admin, &["wants a token: give it by --token or ADMIN_TOKEN"]).await;
+    refused(&["replay", "--yes", "--token", "wrong"], admin, &["wants another token"]).await;
+    refused(&["list", "--limit", "501", "--token", TOKEN], admin, &["a number from 1 to 500"]).await;
+    let away: [&[&str]; 4] = [
+        &["list", "--token", TOKEN],
+        &["replay", "--yes", "--token", TOKEN],
+        &["replay", "--key", "0123456789abcdef", "--yes", "--token", TOKEN],
+        &["discard", "--key", "0123456789abcdef", "--yes", "--token", TOKEN],
+    ];
+    for arguments in away {
+        refused(arguments, admin, &["broker away", "cannot connect to 127.0.0.1:"]).await;
     }
+    system.expect_no_broker();
+    system.finish().await;
+}
+
+/// It says all of this and ends with 1.
+async fn refused(arguments: &[&str], admin: &str, said: &[&str]) {
+    let Output { status, stderr, .. } = dead_letters(arguments, admin).await;
+    let error = String::from_utf8_lossy(&stderr);
+    assert_eq!(status.code(), Some(1), "{arguments:?}: {error}");
+    assert!(said.iter().all(|said| error.contains(said)), "{arguments:?}: {error}, not {said:?}");
+}
+
+/// Whoever looks at the console, or asks for the metrics, sees how many there are, also those that the broker has made.
+async fn how_many_dead_letters_wait_is_seen_until_none_do() {
+    let system = system().start().await;
+    let (admin, amqp) = (&system.gateway.internal, Amqp::connect(&system.amqp_url).await);
+    waiting_are(&system, 0).await;
+
+    amqp.publish_all(&[Message::raw("order.created", "nonsense"), Message::raw("order.created", "{}")]).await;
+    waiting_are(&system, 2).await;
+    let shown = top(admin.base()).await;
+    assert!(shown.contains("   2 dead letters"), "{shown}");
+
+    let discard = admin.get("/dead-letters").await.expect(200).json()["items"][0]["key"].clone();
+    let discard = format!("/dead-letters/{}", discard.as_str().expect("a key"));
+    admin.call(Method::DELETE, &discard).header("x-confirm", "true").await.expect(204);
+    waiting_are(&system, 1).await;
+
+    amqp.take_many("events.dead", 1).await;
+    waiting_are(&system, 0).await;
+    let shown = top(admin.base()).await;
+    assert!(!shown.contains("dead letter"), "{shown}");
+    system.finish().await;
+}
+
+async fn waiting_are(system: &System, expected: u64) {
+    let admin = &system.gateway.internal;
+    eventually(Duration::from_secs(20), &format!("{expected} dead letters wait"), async || {
+        let metrics = admin.get("/metrics").await.expect(200).text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("warren_dead_letters_waiting "));
+        let measured = line.and_then(|value| value.parse::<f64>().ok());
+        let shown = admin.get("/console/state").await.expect(200).json()["deadLetters"].clone();
+        let is_so = measured == Some(expected as f64)
+            && shown["waiting"] == expected
+            && shown["countedAt"].as_str().is_some_and(|at| at.ends_with('Z'));
+        if is_so { Ok(()) } else { Err(format!("measured {measured:?}, shown {shown}")) }
+    })
+    .await;
+}
+
+async fn top(admin: &str) -> String {
+    let mut command = Command::new(WARREN);
+    command.args(["top", "--once", "--admin", admin]).env_remove("ADMIN_TOKEN").stdin(Stdio::null());
+    succeed(command.output().await.expect("this build's binary runs"))
 }
 
 warren::stories! {
     on both brokers:
         an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone,
-        a_broker_that_is_away_or_misnamed_ends_the_command_with_1_and_says_so;
+        how_many_dead_letters_wait_is_seen_until_none_do;
+    without a broker:
+        whatever_keeps_the_command_from_it_is_said_and_ends_it_with_1;
 }

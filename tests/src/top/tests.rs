@@ -11,9 +11,9 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, News, Page};
 use super::incident::Timeline;
-use super::plain::Plain;
 use super::snapshot::{Receipt, Snapshot};
 use super::view;
+use crate::plain::Plain;
 
 const WELL: &str = include_str!("examples/well.json");
 const ILL: &str = include_str!("examples/ill.json");
