@@ -1,16 +1,14 @@
-//! An operator sees how many dead letters wait, lists them and sends them back, by `warren dead-letters`.
+//! An operator lists the dead letters and sends them back, by `warren dead-letters`.
 
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
-use http::Method;
 use serde_json::json;
-use tokio::process::Command;
-use warren::harness::{System, eventually};
+use warren::harness::eventually;
 use warren::ports;
 use warren::service::Service;
 
-use crate::support::{Amqp, Message, WARREN, dead_letters, succeed, system};
+use crate::support::{Amqp, Message, dead_letters, succeed, system};
 
 const DEAD: &str = "events.dead";
 
@@ -95,54 +93,9 @@ async fn refused(arguments: &[&str], admin: &str, said: &[&str]) {
     assert!(said.iter().all(|said| error.contains(said)), "{arguments:?}: {error}, not {said:?}");
 }
 
-/// Whoever looks at the console, or asks for the metrics, sees how many there are, also those that the broker has made.
-async fn how_many_dead_letters_wait_is_seen_until_none_do() {
-    let system = system().start().await;
-    let (admin, amqp) = (&system.gateway.internal, Amqp::connect(&system.amqp_url).await);
-    waiting_are(&system, 0).await;
-
-    amqp.publish_all(&[Message::raw("order.created", "nonsense"), Message::raw("order.created", "{}")]).await;
-    waiting_are(&system, 2).await;
-    let shown = top(admin.base()).await;
-    assert!(shown.contains("   2 dead letters"), "{shown}");
-
-    let discard = admin.get("/dead-letters").await.expect(200).json()["items"][0]["key"].clone();
-    let discard = format!("/dead-letters/{}", discard.as_str().expect("a key"));
-    admin.call(Method::DELETE, &discard).header("x-confirm", "true").await.expect(204);
-    waiting_are(&system, 1).await;
-
-    amqp.take_many("events.dead", 1).await;
-    waiting_are(&system, 0).await;
-    let shown = top(admin.base()).await;
-    assert!(!shown.contains("dead letter"), "{shown}");
-    system.finish().await;
-}
-
-async fn waiting_are(system: &System, expected: u64) {
-    let admin = &system.gateway.internal;
-    eventually(Duration::from_secs(20), &format!("{expected} dead letters wait"), async || {
-        let metrics = admin.get("/metrics").await.expect(200).text();
-        let line = metrics.lines().find_map(|line| line.strip_prefix("warren_dead_letters_waiting "));
-        let measured = line.and_then(|value| value.parse::<f64>().ok());
-        let shown = admin.get("/console/state").await.expect(200).json()["deadLetters"].clone();
-        let is_so = measured == Some(expected as f64)
-            && shown["waiting"] == expected
-            && shown["countedAt"].as_str().is_some_and(|at| at.ends_with('Z'));
-        if is_so { Ok(()) } else { Err(format!("measured {measured:?}, shown {shown}")) }
-    })
-    .await;
-}
-
-async fn top(admin: &str) -> String {
-    let mut command = Command::new(WARREN);
-    command.args(["top", "--once", "--admin", admin]).env_remove("ADMIN_TOKEN").stdin(Stdio::null());
-    succeed(command.output().await.expect("this build's binary runs"))
-}
-
 warren::stories! {
     on both brokers:
-        an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone,
-        how_many_dead_letters_wait_is_seen_until_none_do;
+        an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone;
     without a broker:
         whatever_keeps_the_command_from_it_is_said_and_ends_it_with_1;
 }
