@@ -14,7 +14,7 @@ use common::{
     service,
     supervision::{ESCALATED, Spec, Supervisor},
     telemetry::{
-        metrics::{self, Metrics},
+        metrics::{self, AtScrape, Metrics},
         spans,
     },
     timeline::{IncidentKind, Timeline},
@@ -121,6 +121,16 @@ impl Gateway {
         let admin_metrics = HttpMetrics::register("gateway_admin", &mut registry);
         let public_host = public.host;
         let public = PublicServer::bind(&public, shared.clone(), &supervisor)?;
+        let timeline = supervisor.timeline().clone();
+        let desk = DeadLetterDesk::new(broker, move |what| {
+            timeline.note(IncidentKind::Operator, "dead-letters", what);
+        });
+        let counted = desk.clone();
+        registry.register(
+            "warren_dead_letters_waiting",
+            "Events that were given up on and wait for an operator, as last counted",
+            AtScrape::gauge_if_known(move || counted.waiting().map(|waiting| waiting.count as f64)),
+        );
         let internal = Internal {
             service: "gateway",
             probes: probes.clone(),
@@ -139,20 +149,16 @@ impl Gateway {
             upstreams: upstreams.clone(),
             timeline: supervisor.timeline().clone(),
         };
-        let timeline = supervisor.timeline().clone();
-        let desk = DeadLetterDesk::new(broker, move |what| {
-            timeline.note(IncidentKind::Operator, "dead-letters", what);
-        });
         let here = Arbiter::current();
         let entry = SocketAddr::new(public_host, public.port());
         let front = shared.clone();
         let asks_for_tokens = move || front.front.load().settings.auth.mode == AuthMode::Required;
         let experiments =
             faults.then(|| experiment::open(&supervisor, &here, &upstreams, entry, asks_for_tokens, &feed));
-        let (known, offered) = (upstreams.clone(), experiments.clone());
+        let (known, offered, letters) = (upstreams.clone(), experiments.clone(), desk.clone());
         let routes = move |routes: &mut Routes| {
             console.configure(routes);
-            routes::dead_letters::configure(routes, desk.clone());
+            routes::dead_letters::configure(routes, letters.clone());
             if let Some(handle) = &offered {
                 routes::experiments::configure(routes, handle.clone(), Fleet::new(known.clone()));
             }
@@ -180,6 +186,7 @@ impl Gateway {
             probes: probes.clone(),
             address: SocketAddr::new(public_host, public.port()).to_string(),
             faults,
+            dead_letters: desk,
             experiments,
         };
         // Whoever watches costs the public port nothing.

@@ -13,6 +13,10 @@ pub mod ports;
 
 pub mod http;
 
+mod plain;
+
+mod admin;
+
 mod watched;
 pub use watched::Keep;
 

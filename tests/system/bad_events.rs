@@ -182,7 +182,7 @@ async fn an_event_for_an_unknown_user_dies_after_its_retries_and_is_applied_once
     let listed = operator.list(10).await.expect("the broker is there");
     assert_eq!(operator.list(1).await.expect("the broker is there").len(), 1);
     assert_eq!(listed.len(), 2);
-    let letter = listed.iter().find(|letter| letter.id.as_deref() == Some("event-1")).expect("it is listed");
+    let letter = listed.iter().find(|letter| letter.id.as_str() == "event-1").expect("it is listed");
     assert_eq!(letter.attempts, Some(3), "one at first and one after each delay");
     assert_eq!((letter.routing_key.as_str(), letter.queue.as_deref()), ("order.created", Some(ORDERS)));
     assert!(letter.reason.as_deref().is_some_and(|reason| reason.contains("no such user")), "{letter:?}");

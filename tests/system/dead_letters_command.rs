@@ -1,5 +1,6 @@
 //! An operator lists the dead letters and sends them back, by `warren dead-letters`.
 
+use std::process::Output;
 use std::time::Duration;
 
 use serde_json::json;
@@ -18,7 +19,8 @@ async fn an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone()
         .start()
         .await;
     let amqp = Amqp::connect(&system.amqp_url).await;
-    let told = async |arguments: &[&str]| succeed(dead_letters(arguments, &system.amqp_url).await);
+    let admin = system.gateway.internal.base();
+    let told = async |arguments: &[&str]| succeed(dead_letters(arguments, admin).await);
     let order = json!({ "id": "o1", "userId": "u1", "items": ["book"], "status": "created" });
     amqp.publish(&Message::event("order.created", &order).id("event-1")).await;
     amqp.wait_depth(DEAD, 1).await;
@@ -58,23 +60,42 @@ async fn an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone()
     system.finish().await;
 }
 
-async fn a_broker_that_is_away_or_misnamed_ends_the_command_with_1_and_says_so() {
-    let nowhere = format!("amqp://me:secret@127.0.0.1:{}", ports::free());
-    for (url, said) in [(nowhere.as_str(), "cannot connect to 127.0.0.1:"), ("amqps://me:secret@host", "TLS")]
-    {
-        for (arguments, name) in [(vec!["--broker", url], "--broker "), (vec![], "AMQP_URL ")] {
-            let output = dead_letters(&[&["list"], &arguments[..]].concat(), url).await;
+async fn whatever_keeps_the_command_from_it_is_said_and_ends_it_with_1() {
+    const TOKEN: &str = "correct-horse-battery-staple-0123";
+    let system = system().without_broker().env(Service::Gateway, "ADMIN_TOKEN", TOKEN).start().await;
+    let (admin, public) = (system.gateway.internal.base(), system.api.base());
+    let nobody = format!("http://127.0.0.1:{}", ports::free());
 
-            let error = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(1), "{error}");
-            assert!(error.contains(said) && !error.contains("secret"), "{error}");
-            assert_eq!(error.contains(name), said == "TLS", "{error}");
-        }
+    refused(&["list"], &nobody, &[&format!("no gateway answers at {nobody}"), "cargo up", "--admin"]).await;
+    refused(&["list"], "127.0.0.1:8081", &["--admin must look like http://127.0.0.1:8081"]).await;
+    refused(&["list"], public, &["is no admin port of a gateway"]).await;
+    refused(&["replay", "--yes"], admin, &["wants a token: give it by --token or ADMIN_TOKEN"]).await;
+    refused(&["replay", "--yes", "--token", "wrong"], admin, &["wants another token"]).await;
+    refused(&["list", "--limit", "501", "--token", TOKEN], admin, &["a number from 1 to 500"]).await;
+    let away: [&[&str]; 4] = [
+        &["list", "--token", TOKEN],
+        &["replay", "--yes", "--token", TOKEN],
+        &["replay", "--key", "0123456789abcdef", "--yes", "--token", TOKEN],
+        &["discard", "--key", "0123456789abcdef", "--yes", "--token", TOKEN],
+    ];
+    for arguments in away {
+        refused(arguments, admin, &["broker away", "cannot connect to 127.0.0.1:"]).await;
     }
+    system.expect_no_broker();
+    system.finish().await;
+}
+
+/// It says all of this and ends with 1.
+async fn refused(arguments: &[&str], admin: &str, said: &[&str]) {
+    let Output { status, stderr, .. } = dead_letters(arguments, admin).await;
+    let error = String::from_utf8_lossy(&stderr);
+    assert_eq!(status.code(), Some(1), "{arguments:?}: {error}");
+    assert!(said.iter().all(|said| error.contains(said)), "{arguments:?}: {error}, not {said:?}");
 }
 
 warren::stories! {
     on both brokers:
-        an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone,
-        a_broker_that_is_away_or_misnamed_ends_the_command_with_1_and_says_so;
+        an_operator_lists_a_dead_letter_and_replays_it_once_its_cause_is_gone;
+    without a broker:
+        whatever_keeps_the_command_from_it_is_said_and_ends_it_with_1;
 }

@@ -35,6 +35,7 @@ mod traces;
 mod bad_events;
 mod dead_letters_by_key;
 mod dead_letters_command;
+mod dead_letters_waiting;
 mod plain_messages;
 mod thrice_and_shuffled;
 
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         bad_events,
         dead_letters_by_key,
         dead_letters_command,
+        dead_letters_waiting,
         plain_messages,
         thrice_and_shuffled,
         event_ledger,

@@ -177,6 +177,12 @@ async fn every_metric_that_a_rule_or_a_panel_asks_for_is_there() {
     system.api.get("/api/users/nobody").await.expect(404);
     system.api.post("/api/users").body(vec![b'x'; 70_000]).await.expect(413);
     system.wait_outboxes_empty().await;
+    // The gateway counts once it was asked.
+    eventually(SOON, "the dead letters are counted", async || {
+        let counted = Figures::of(&system.gateway).await.named("warren_dead_letters_waiting", &[]);
+        if counted == [0.0] { Ok(()) } else { Err(format!("{counted:?}")) }
+    })
+    .await;
 
     let mut there = BTreeSet::from(["up".to_owned(), "ALERTS".to_owned()]);
     for child in system.children() {

@@ -91,14 +91,8 @@ impl Incoming {
     /// that cannot be right, is made up for.
     pub(super) fn delivery(&self, queue: &'static str) -> Delivery {
         let properties = &self.properties;
-        let given = |text: &Option<ShortString>| {
-            text.as_ref().map(ShortString::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
-        };
-        let event_type = given(properties.kind()).unwrap_or_else(|| self.original_routing_key().to_owned());
-        let id = match given(properties.message_id()) {
-            Some(id) if id.len() <= EventId::MAX_LEN => EventId::given(id),
-            _ => EventId::derived(&event_type, &self.body),
-        };
+        let event_type = self.event_type(self.original_routing_key());
+        let id = self.id(&event_type);
         let fresh = Origin::fresh();
         let request_id = self
             .text(REQUEST_ID)
@@ -122,6 +116,19 @@ impl Incoming {
             redelivered: self.redelivered,
             queue,
         }
+    }
+
+    /// The publisher's id, or the one that is derived where it gave none.
+    pub(super) fn id(&self, event_type: &str) -> EventId {
+        match given(self.properties.message_id()) {
+            Some(id) if id.len() <= EventId::MAX_LEN => EventId::given(id),
+            _ => EventId::derived(event_type, &self.body),
+        }
+    }
+
+    /// What the publisher says it is, or else the routing key that it was published with.
+    pub(super) fn event_type(&self, routing_key: &str) -> String {
+        given(self.properties.kind()).unwrap_or_else(|| routing_key.to_owned())
     }
 
     /// Where in which trace it was sent, where its publisher says so.
@@ -170,6 +177,11 @@ impl Incoming {
     fn came_back(&self) -> bool {
         self.exchange.is_empty()
     }
+}
+
+/// A property's text, where there is some.
+fn given(text: &Option<ShortString>) -> Option<String> {
+    text.as_ref().map(ShortString::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// A header's text.

@@ -50,7 +50,7 @@ mod metrics;
 pub use actor::{BrokerActor, History};
 pub use config::BrokerConfig;
 pub use consume::{Consumer, Delivery, Disposition, Subscription};
-pub use dead_letters::{DeadLetter, DeadLetters, Replayed};
+pub use dead_letters::{DeadLetter, DeadLetterCounter, DeadLetters, Replayed};
 pub use error::BrokerError;
 pub use link_fault::{LinkFault, LinkFaults};
 pub use metrics::BrokerMetrics;

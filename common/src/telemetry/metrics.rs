@@ -67,6 +67,15 @@ impl AtScrape {
         Self { kind: MetricType::Gauge, write: Box::new(write) }
     }
 
+    /// One value that goes up and down, and is absent while nobody knows it.
+    pub fn gauge_if_known(read: impl Fn() -> Option<f64> + Send + Sync + 'static) -> Self {
+        let write = move |mut encoder: MetricEncoder<'_>| match read() {
+            Some(value) => encoder.encode_gauge(&value),
+            None => Ok(()),
+        };
+        Self { kind: MetricType::Gauge, write: Box::new(write) }
+    }
+
     /// One value that only goes up.
     pub fn counter(read: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
         let write =
@@ -111,6 +120,8 @@ mod tests {
     fn what_is_read_at_the_scrape_is_written_as_it_is_then() {
         let mut registry = Registry::default();
         registry.register("age_seconds", "Age", AtScrape::gauge(|| 2.5));
+        registry.register("length", "Length", AtScrape::gauge_if_known(|| Some(1.5)));
+        registry.register("depth", "Depth", AtScrape::gauge_if_known(|| None));
         registry.register("waited_seconds", "Waited", AtScrape::counter(|| 0.0));
         let states = || vec![([("state", "open".to_owned())], 1.0), ([("state", "shut".to_owned())], 0.0)];
         registry.register("doors", "Doors", AtScrape::gauges(states));
@@ -118,6 +129,8 @@ mod tests {
         assert_eq!(
             Metrics::new(registry).encode(),
             "# HELP age_seconds Age.\n# TYPE age_seconds gauge\nage_seconds 2.5\n\
+             # HELP length Length.\n# TYPE length gauge\nlength 1.5\n\
+             # HELP depth Depth.\n# TYPE depth gauge\n\
              # HELP waited_seconds Waited.\n# TYPE waited_seconds counter\nwaited_seconds_total 0.0\n\
              # HELP doors Doors.\n# TYPE doors gauge\ndoors{state=\"open\"} 1.0\ndoors{state=\"shut\"} 0.0\n\
              # EOF\n"

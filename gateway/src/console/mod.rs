@@ -8,7 +8,8 @@
 //!
 //! - *Owns*: nothing but sessions and what was heard last; every fact is asked of the service that has it.
 //! - *Receives*: requests on the admin port, and nothing from the public one.
-//! - *Sends*: `GET /actors` to every process, twice a second, while somebody watches; other questions when they are asked.
+//! - *Sends*: `GET /actors` to every process, twice a second, and to the broker how many dead letters wait, every 5 s, while
+//!   somebody watches; other questions when they are asked.
 //! - *When it fails*: the gateway goes on without it; the next generation of the board asks anew.
 
 pub mod access;
@@ -34,7 +35,7 @@ pub mod routes;
 pub use access::{Access, AdminNames, AdminToken};
 pub use audience::Audience;
 pub use board::StatusBoard;
-pub use dead_letters::{DeadLetterDesk, DeskError};
+pub use dead_letters::{DeadLetterDesk, DeskError, Waiting};
 pub use feed::Feed;
 pub use fleet::Fleet;
 pub use routes::Console;

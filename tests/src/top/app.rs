@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::incident::Timeline;
-use super::plain::Plain;
 use super::snapshot::{Receipt, Snapshot};
+use crate::plain::Plain;
 
 /// How far a page key goes.
 const PAGE: usize = 10;

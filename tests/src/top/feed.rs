@@ -6,10 +6,11 @@ use http_body_util::BodyExt;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::admin::{self, Admin, AdminError};
 use super::app::News;
-use super::plain::Plain;
 use super::sse::{Event, Parser};
+use super::{EVENTS, STATE, TIMELINE};
+use crate::admin::{self, Admin, AdminError};
+use crate::plain::Plain;
 
 /// Between two questions, and before the stream is opened again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -30,7 +31,7 @@ pub(super) async fn run(admin: Admin, tell: mpsc::Sender<News>) {
         if Instant::now() >= stream_again && !hear(&admin, &tell).await {
             stream_again = Instant::now() + ANOTHER_STREAM;
         }
-        let news = match admin.get(admin::STATE).await {
+        let news = match admin.get(STATE).await {
             Ok(snapshot) => News::State(Box::new(snapshot)),
             Err(why) => {
                 // What comes back comes with its stream.
@@ -47,7 +48,7 @@ pub(super) async fn run(admin: Admin, tell: mpsc::Sender<News>) {
 
 /// Hears the stream until it ends; returns whether it told anything, or could not have because nobody was there.
 async fn hear(admin: &Admin, tell: &mpsc::Sender<News>) -> bool {
-    let mut body = match admin.open(admin::EVENTS).await {
+    let mut body = match admin.open(EVENTS).await {
         Ok(answer) => answer.into_body(),
         Err(why) => return matches!(why.error, AdminError::Away(_)),
     };
@@ -79,7 +80,7 @@ pub(super) async fn run_timeline(
     tell: mpsc::Sender<News>,
 ) {
     while is_looked_at.wait_for(|is_looked_at| *is_looked_at).await.is_ok() {
-        if let Ok(timeline) = admin.get(admin::TIMELINE).await
+        if let Ok(timeline) = admin.get(TIMELINE).await
             && tell.send(News::Timeline(timeline)).await.is_err()
         {
             return;
@@ -93,6 +94,7 @@ fn short(error: &AdminError) -> Plain {
     Plain::new(&match error {
         AdminError::Away(error) => admin::in_short(error),
         AdminError::Locked { .. } => "it wants another token".into(),
+        AdminError::Problem(problem) => format!("it says: {}", &*problem.error),
         AdminError::Status(status) => format!("it answers {status}"),
         AdminError::Strange(why) => format!("it answers something else than its state: {why}"),
     })

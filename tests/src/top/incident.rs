@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::plain::Plain;
+use crate::plain::Plain;
 
 /// A page of the timeline, newest first.
 #[derive(Clone, Debug, Default, Deserialize)]

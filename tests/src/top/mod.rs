@@ -7,8 +7,6 @@
 mod options;
 pub use options::Options;
 
-mod plain;
-
 mod snapshot;
 
 mod incident;
@@ -22,7 +20,6 @@ mod timeline;
 mod app;
 mod view;
 
-mod admin;
 mod sse;
 
 mod feed;
@@ -35,12 +32,25 @@ mod tests;
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use admin::Admin;
 use ratatui::text::Line;
 use snapshot::Snapshot;
 
+use crate::admin::Admin;
 use crate::command;
+
+/// The whole picture.
+const STATE: &str = "/console/state";
+
+/// The same again and again, as it changes.
+const EVENTS: &str = "/console/events";
+
+/// What happened.
+const TIMELINE: &str = "/console/timeline?limit=200";
+
+/// Between the two looks that a single picture takes.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// How wide the picture is where nobody's terminal says.
 const WIDTH: usize = 140;
@@ -52,10 +62,13 @@ pub fn main(options: Options) -> ExitCode {
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let once = options.once || !io::stdout().is_terminal() || !io::stdin().is_terminal();
-    let admin = Admin::new(options)?;
-    let first: Snapshot = admin.get(admin::STATE).await?;
+    let admin = Admin::new(&options.admin)?;
+    let first: Snapshot = admin.get(STATE).await?;
     if once {
-        return Ok(print(&first)?);
+        // The first look has no rates, and does not know since when anything is as it is.
+        tokio::time::sleep(SECOND_LOOK).await;
+        let second: Snapshot = admin.get(STATE).await?;
+        return Ok(print(&second.since_before(first.now()))?);
     }
     terminal::run(admin, first).await
 }
@@ -64,7 +77,9 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
 fn print(snapshot: &Snapshot) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let lines = picture::lines(snapshot, snapshot.now(), WIDTH);
-    let written = std::iter::once(picture::summary(snapshot))
+    let mut summary = picture::summary(snapshot);
+    summary.extend(picture::dead_letters(snapshot));
+    let written = std::iter::once(summary)
         .chain([Line::default()])
         .chain(lines)
         .try_for_each(|line| writeln!(out, "{}", line.to_string().trim_end()));

@@ -1,8 +1,10 @@
 //! The picture: links, then every process with its actors as a tree.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 
 use super::row::{Row, wrapped};
 use super::snapshot::{Actor, Experiment, Link, Process, Snapshot, State, Tone};
@@ -17,6 +19,9 @@ const MAILBOX: usize = 8;
 
 /// A cause has its place in the actor's own line where that leaves so many columns.
 const ROOM_FOR_A_CAUSE: usize = 40;
+
+/// A count of this age is told with it: the gateway counts every few seconds, while the broker is there.
+const OLD_COUNT: Duration = Duration::from_secs(30);
 
 /// From so many equal ones in a row on, such as the gateway's proxies, actors share a line.
 const MANY: usize = 3;
@@ -50,10 +55,19 @@ pub(super) fn summary(seen: &Snapshot) -> Line<'static> {
     let mut line = Line::default();
     for (name, state) in processes.chain([("broker", &seen.broker.state)]) {
         line.push_span(format!("{name} "));
-        line.push_span(ratatui::text::Span::styled(in_words(state), style(state.tone())));
+        line.push_span(Span::styled(in_words(state), style(state.tone())));
         line.push_span("   ");
     }
     line
+}
+
+/// How many dead letters wait for somebody, and when they were counted where that is long ago; nothing where none do.
+pub(super) fn dead_letters(seen: &Snapshot) -> Option<Span<'static>> {
+    let letters = seen.dead_letters.as_ref().filter(|letters| letters.waiting > 0)?;
+    let noun = if letters.waiting == 1 { "dead letter" } else { "dead letters" };
+    let old = letters.counted_at.map(|at| between(at, seen.now())).filter(|age| *age >= OLD_COUNT);
+    let age = old.map(|age| format!(", counted {} ago", lasted(age))).unwrap_or_default();
+    Some(Span::styled(format!("{} {noun}{age}", letters.waiting), style(Tone::Odd)))
 }
 
 fn in_words(state: &State) -> String {
@@ -118,7 +132,7 @@ fn headline(name: &str, process: &Process, now: Timestamp, width: usize) -> Line
     facts.extend(process.address.as_ref().map(|address| address.to_string()));
     facts.extend(process.pid.map(|pid| format!("process {pid}")));
     facts.extend(process.started_at.map(|at| format!("up {}", lasted(between(at, now)))));
-    facts.extend(process.keeper.as_ref().map(|keeper| format!("brought back by {keeper}")));
+    facts.extend(process.keeper.as_ref().map(|keeper| format!("kept by {keeper}")));
     Row::new(width)
         .text(&format!("{name}  "), STRONG)
         .text(&in_words(&process.state), style(process.state.tone()))

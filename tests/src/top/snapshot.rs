@@ -3,10 +3,17 @@
 //! Whatever is missing is empty and whatever is unknown is ignored, so that an older or newer gateway is shown as far as it
 //! is understood.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::plain::Plain;
+use super::words::between;
+
+use crate::plain::Plain;
+
+/// How long the gateway asks around at most before it tells of what it has heard.
+const A_LOOK: Duration = Duration::from_secs(1);
 
 /// The whole system at one moment.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -17,6 +24,7 @@ pub(super) struct Snapshot {
     pub services: Vec<Service>,
     pub broker: Broker,
     pub links: Vec<Link>,
+    pub dead_letters: Option<DeadLetters>,
     /// Whether things may be broken on purpose.
     pub faults: bool,
     pub experiment: Option<Experiment>,
@@ -86,6 +94,14 @@ pub(super) struct Broker {
     pub name: Option<Plain>,
 }
 
+/// Events that were given up on and wait for somebody.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct DeadLetters {
+    pub waiting: u64,
+    pub counted_at: Option<Timestamp>,
+}
+
 /// What flows from one to another.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -141,6 +157,15 @@ impl Snapshot {
     /// The gateway's time when it told this.
     pub fn now(&self) -> Timestamp {
         self.at.unwrap_or_else(Timestamp::now)
+    }
+
+    /// The same without the beginnings that are none, because nobody watched before this look.
+    pub fn since_before(mut self, look: Timestamp) -> Self {
+        let services = self.services.iter_mut().flat_map(|service| &mut service.processes);
+        for process in services.chain([&mut self.gateway]) {
+            process.since = process.since.filter(|since| between(*since, look) >= A_LOOK);
+        }
+        self
     }
 
     /// Every process with the name of its service, the gateway first.

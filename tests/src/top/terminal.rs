@@ -13,11 +13,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
-use super::admin::Admin;
 use super::app::{App, Page};
 use super::feed;
 use super::snapshot::Snapshot;
 use super::view;
+use crate::admin::Admin;
 
 /// How often what only the clock changes is drawn again.
 const TICK: Duration = Duration::from_millis(250);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use ratatui::Terminal;
@@ -11,9 +11,9 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, News, Page};
 use super::incident::Timeline;
-use super::plain::Plain;
 use super::snapshot::{Receipt, Snapshot};
 use super::view;
+use crate::plain::Plain;
 
 const WELL: &str = include_str!("examples/well.json");
 const ILL: &str = include_str!("examples/ill.json");
@@ -85,6 +85,17 @@ fn a_system_that_is_well_is_shown_with_its_links_and_actors() {
 #[test]
 fn a_silent_service_a_broken_link_and_an_actor_on_its_way_back_are_seen() {
     assert_drawn("ill", app(ILL));
+}
+
+#[test]
+fn a_single_picture_tells_no_beginning_that_nobody_has_seen() {
+    let seen: Snapshot = serde_json::from_str(ILL).expect("the console's state");
+    let users = seen.services[0].processes[0].since.expect("it is known");
+
+    let of = |look| seen.clone().since_before(look).services[0].processes[0].since;
+
+    assert_eq!(of(users + Duration::from_millis(900)), None, "it is what the look itself has found");
+    assert_eq!(of(users + Duration::from_secs(3)), Some(users));
 }
 
 #[test]

@@ -77,10 +77,13 @@ pub(super) fn draw(app: &mut App, now: Timestamp, here: Timestamp, frame: &mut F
 fn heading(app: &App, width: usize) -> Line<'static> {
     let page = |page| if app.page == page { CHOSEN } else { Style::new() };
     let faults = if app.snapshot.faults { "   things may be broken on purpose" } else { "" };
+    let letters = picture::dead_letters(&app.snapshot)
+        .map_or_else(Default::default, |letters| (format!("   {}", letters.content), letters.style));
     Row::new(width)
         .text("Warren   ", STRONG)
         .text(" 1 picture ", page(Page::Picture))
         .text(" 2 timeline ", page(Page::Timeline))
+        .text(&letters.0, letters.1)
         .text(&format!("   {}", app.admin), FAINT)
         .text(faults, FAINT)
         .done()

@@ -6,10 +6,11 @@ use tokio::process::Command;
 
 use super::WARREN;
 
-/// Calls it with these arguments, on no terminal, for the broker at `amqp_url`.
-pub async fn dead_letters(arguments: &[&str], amqp_url: &str) -> Output {
+/// Calls it with these arguments, on no terminal, for the gateway with this admin port. No token is in its environment.
+pub async fn dead_letters(arguments: &[&str], admin: &str) -> Output {
     let mut command = Command::new(WARREN);
-    command.arg("dead-letters").args(arguments).env("AMQP_URL", amqp_url).stdin(Stdio::null());
+    command.arg("dead-letters").args(arguments).args(["--admin", admin]);
+    command.env_remove("ADMIN_TOKEN").stdin(Stdio::null());
     command.output().await.expect("this build's binary runs")
 }
 

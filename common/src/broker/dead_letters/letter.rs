@@ -1,13 +1,16 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use jiff::Timestamp;
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::broker::{
-    message::{Incoming, REASON, ROUTING_KEY},
-    rewrite::{ATTEMPTS, FAILED_AT, QUEUE},
+use crate::{
+    broker::{
+        message::{Incoming, REASON, ROUTING_KEY},
+        rewrite::{ATTEMPTS, FAILED_AT, QUEUE},
+    },
+    event::EventId,
 };
 
 /// How much of a body is kept, in bytes: anybody may publish anything, and many are listed at once.
@@ -25,8 +28,9 @@ pub struct DeadLetter {
     /// Names this letter as long as it lies here: made of its id, its queue, when it died and its body, whether or not
     /// its publisher gave it an id. Letters that have all of these in common have one key.
     pub key: String,
-    /// The publisher's id, if it gave one.
-    pub id: Option<String>,
+    /// What its consumer calls it, in the log and the ledger: the publisher's id, or the one that is derived where it gave
+    /// none.
+    pub id: EventId,
     /// The routing key that it was published with.
     pub routing_key: String,
     /// The queue that it was in.
@@ -51,10 +55,11 @@ impl DeadLetter {
             Some(AMQPValue::LongLongInt(attempts)) => Some(*attempts),
             _ => None,
         };
+        let routing_key = routing_key(message);
         Self {
             key: key_of(message),
-            id: message.properties.message_id().as_ref().map(ShortString::to_string),
-            routing_key: routing_key(message),
+            id: message.id(&message.event_type(&routing_key)),
+            routing_key,
             queue: queue_of(message),
             reason: reason_of(message),
             attempts,
@@ -179,10 +184,12 @@ fn cut(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use lapin::BasicProperties;
 
     use super::*;
-    use crate::broker::message::text;
+    use crate::broker::message::{Outgoing, text};
 
     fn message(id: Option<&str>, body: &'static [u8]) -> Incoming {
         let mut properties = BasicProperties::default();
@@ -239,6 +246,29 @@ mod tests {
         keys.dedup();
 
         assert_eq!(keys.len(), letters.len());
+    }
+
+    #[test]
+    fn a_letter_has_the_id_by_which_its_consumer_knows_it() {
+        const ITS_QUEUE: &str = "users.order-created";
+        let with_type = Incoming {
+            properties: BasicProperties::default().with_type("odd".into()),
+            ..message(None, b"x")
+        };
+        for first in [message(None, b"nonsense"), message(Some("event-1"), b"nonsense"), with_type] {
+            let dead = first.for_the_dead(ITS_QUEUE, "not JSON", Timestamp::UNIX_EPOCH);
+            // As it is there when it waited for another attempt before.
+            let retried = first.for_retry(ITS_QUEUE, Duration::from_secs(1), "failed");
+            let moved = Incoming { routing_key: ITS_QUEUE.to_owned(), ..arrived(retried) };
+
+            assert_eq!(DeadLetter::read(&arrived(dead)).id, first.delivery(ITS_QUEUE).id);
+            assert_eq!(DeadLetter::read(&moved).id, first.delivery(ITS_QUEUE).id);
+        }
+    }
+
+    fn arrived(outgoing: Outgoing) -> Incoming {
+        let Outgoing { exchange, routing_key, properties, body } = outgoing;
+        Incoming { exchange, routing_key, redelivered: false, properties, body }
     }
 
     #[test]

@@ -38,9 +38,13 @@ impl DeadLetters {
         Self { config, metrics }
     }
 
-    /// Which broker that is: `host:port/vhost`.
-    pub fn broker(&self) -> String {
-        self.config.to_string()
+    /// Connects in order to count them, as often as one likes.
+    ///
+    /// # Errors
+    /// When the broker is away or says no.
+    pub async fn counter(&self) -> Result<DeadLetterCounter, BrokerError> {
+        let (wire, channel) = self.open().await?;
+        Ok(DeadLetterCounter { _wire: wire, channel })
     }
 
     /// Returns up to `most` dead letters, the oldest first, and leaves them where they are. Where more than a thousand lie
@@ -109,5 +113,22 @@ impl DeadLetters {
         let channel = wire.channel().await?;
         topology::declare_dead_letters(&channel).await?;
         Ok((wire, channel))
+    }
+}
+
+/// A connection over which the dead letters are counted.
+pub struct DeadLetterCounter {
+    channel: Channel,
+    // After what goes over it.
+    _wire: Wire,
+}
+
+impl DeadLetterCounter {
+    /// Returns how many there are, without those that somebody looks at just now. Takes none.
+    ///
+    /// # Errors
+    /// When the broker is away or says no. Then the connection is of no more use.
+    pub async fn count(&self) -> Result<usize, BrokerError> {
+        queue::count(&self.channel).await
     }
 }

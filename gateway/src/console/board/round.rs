@@ -15,10 +15,10 @@ use super::{
     links,
     processes::Processes,
     rates::Rates,
-    snapshot::{Picture, Process, ProcessState, Service},
+    snapshot::{DeadLetters, Picture, Process, ProcessState, Service},
 };
 use crate::{
-    console::{Fleet, experiment::ExperimentsHandle},
+    console::{DeadLetterDesk, Fleet, experiment::ExperimentsHandle},
     upstream::Health,
 };
 
@@ -36,6 +36,8 @@ pub struct Own {
     pub address: String,
     /// Whether faults may be injected.
     pub faults: bool,
+    /// How many dead letters wait.
+    pub dead_letters: DeadLetterDesk,
     /// The experiments on it, where they are possible.
     pub experiments: Option<ExperimentsHandle>,
 }
@@ -108,6 +110,7 @@ impl Round {
         Picture {
             broker: links::broker(&services, &mut self.broker),
             links: all,
+            dead_letters: self.own.dead_letters.waiting().map(DeadLetters::from),
             incidents: incidents(services.iter().flat_map(|service| &service.processes).chain([&gateway])),
             faults: self.own.faults,
             gateway,

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::console::experiment::Experiment;
+use super::processes::whole_millis;
+use crate::console::{Waiting, experiment::Experiment};
 
 /// A picture and its time.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +21,7 @@ pub struct Snapshot<'a> {
 
 /// Everything that is to be seen at one time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Picture {
     /// The gateway itself.
     pub gateway: Process,
@@ -29,12 +31,30 @@ pub struct Picture {
     pub broker: Broker,
     /// Who talks to whom.
     pub links: Vec<Link>,
+    /// How many dead letters wait; null until they were counted.
+    pub dead_letters: Option<DeadLetters>,
     /// The number of the last incident, by service.
     pub incidents: BTreeMap<String, u64>,
     /// Whether faults may be injected.
     pub faults: bool,
     /// The experiment that runs; null where none does.
     pub experiment: Option<Experiment>,
+}
+
+/// Events that were given up on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetters {
+    /// So many.
+    pub waiting: usize,
+    /// When they were counted. Long ago, where the broker is away.
+    pub counted_at: Aside<Timestamp>,
+}
+
+impl From<Waiting> for DeadLetters {
+    fn from(Waiting { count, counted_at }: Waiting) -> Self {
+        Self { waiting: count, counted_at: Aside(whole_millis(counted_at)) }
+    }
 }
 
 /// One service.

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use common::{
     broker::{DeadLetter, Replayed},
+    event::EventId,
     http::{Problem, Routes, StatusCode, readable},
 };
 use jiff::Timestamp;
@@ -156,7 +157,7 @@ struct ListView {
 #[serde(rename_all = "camelCase")]
 struct LetterView {
     key: String,
-    id: Option<String>,
+    id: EventId,
     queue: Option<String>,
     routing_key: String,
     reason: Option<String>,

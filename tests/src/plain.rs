@@ -10,7 +10,7 @@ const LONGEST: usize = 500;
 
 /// Text without characters that a terminal obeys instead of showing: a cause or a name may come from anywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Plain(String);
+pub(crate) struct Plain(String);
 
 impl Plain {
     pub fn new(text: &str) -> Self {
@@ -19,7 +19,7 @@ impl Plain {
 }
 
 /// Whether a character moves, colours, hides or turns around what is beside it.
-fn is_obeyed(character: char) -> bool {
+pub(crate) fn is_obeyed(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
