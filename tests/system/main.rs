@@ -67,6 +67,7 @@ mod bench_works;
 mod cargo_up;
 mod chaos_works;
 mod harness_works;
+mod hostile_messages;
 mod top;
 
 fn main() -> ExitCode {
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
         spans,
         traces,
         bad_events,
+        hostile_messages,
         dead_letters_by_key,
         dead_letters_command,
         dead_letters_waiting,

@@ -14,6 +14,8 @@ pub use dead_letters::{dead_letters, succeed};
 
 pub mod wire;
 
+pub mod stranger;
+
 mod viewer;
 pub use viewer::{Viewer, link, process};
 
