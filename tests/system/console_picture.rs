@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use warren::harness::{Folder, eventually, private_node};
 use warren::note;
 
-use crate::support::{Viewer, end_stall, link, process, queues_are_registered, stall, system};
+use crate::support::{
+    Door, Habits, Shoppers, Viewer, end_stall, link, process, queues_are_registered, seeded, stall, system,
+};
 
 /// What is broken is seen broken within a second; a busy machine gets more.
 const SEEN_WITHIN: Duration = Duration::from_secs(5);
@@ -136,7 +138,7 @@ async fn a_stalled_actor_does_not_make_its_service_look_silent() {
     system.finish().await;
 }
 
-async fn nothing_flows_in_a_system_that_nobody_uses_however_many_watch() {
+async fn what_flows_is_what_is_used_and_nothing_where_nobody_does_however_many_watch() {
     let system = system().start().await;
     system.gateway.wait_not_degraded().await;
     let mut viewer = Viewer::of(&system).await;
@@ -169,6 +171,21 @@ async fn nothing_flows_in_a_system_that_nobody_uses_however_many_watch() {
     system.api.get("/api/users/u1").await.expect(200);
     let used = move |state: &Value| requests(state).0 == requests(&before).0 + 1;
     viewer.until(BACK_WITHIN, "what is asked by a user counts", used).await;
+
+    // And then all of it, the whole way of orders and their events.
+    let shoppers = Shoppers::start(&Door::public(&system), Habits::default(), &mut seeded("flow"));
+    let ways = [
+        ("gateway", "orders"),
+        ("orders", "users"),
+        ("orders", "broker"),
+        ("broker", "users"),
+        ("users", "broker"),
+    ];
+    for (from, to) in ways {
+        let flows = |state: &Value| link(state, from, to)["rate"].as_f64() > Some(0.0);
+        viewer.until(BACK_WITHIN, &format!("from {from} to {to}"), flows).await;
+    }
+    shoppers.go_home().await.assert_untroubled();
     system.finish().await;
 }
 
@@ -176,7 +193,7 @@ warren::stories! {
     on both brokers:
         whoever_watches_sees_the_broker_go_and_come_back;
     on the embedded broker:
-        nothing_flows_in_a_system_that_nobody_uses_however_many_watch;
+        what_flows_is_what_is_used_and_nothing_where_nobody_does_however_many_watch;
     without a broker:
         a_service_that_is_killed_is_shown_silent_with_what_was_heard_last_and_comes_back,
         a_service_that_hangs_is_shown_silent,
