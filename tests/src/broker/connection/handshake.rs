@@ -27,8 +27,8 @@ const CHANNEL_MAX: u16 = 2047;
 const FRAME_MAX: u32 = 131_072;
 const HEARTBEAT_SECONDS: u16 = 60;
 
-/// The longest frame must not be shorter than this (specification, 4.2.3); some clients propose no more. RabbitMQ asks for
-/// twice as much since 4.0.
+/// What is agreed upon must not be less (`frame-min-size` of the specification); older clients propose no more. RabbitMQ
+/// asks for twice as much since 4.1.
 const FRAME_MIN: u32 = 4096;
 
 /// The one who may log in, and the password; the broker listens on the loopback interface only.
