@@ -46,6 +46,21 @@ async fn to_unbind_what_is_not_bound_is_no_error() {
     channel.settle().await;
 }
 
+async fn to_unbind_a_missing_queue_is_no_error() {
+    let channel = channel().await;
+
+    channel.unbind(&named("missing"), "amq.direct", "key").await.done();
+    channel.unbind(&named("missing"), &named("missing too"), "key").await.done();
+}
+
+async fn nothing_is_unbound_from_the_default_exchange() {
+    let channel = channel().await;
+
+    let refused = channel.unbind(&named("missing"), "", "key").await;
+
+    refused.closes_channel(403, "ACCESS_REFUSED - operation not permitted on the default exchange");
+}
+
 async fn a_missing_exchange_cannot_be_bound() {
     let channel = channel().await;
     let (_, q) = exchange_and_queue(&channel).await;
@@ -99,6 +114,8 @@ warren::stories! {
         a_binding_made_twice_is_one,
         an_unbound_key_leads_nowhere_and_the_others_still_do,
         to_unbind_what_is_not_bound_is_no_error,
+        to_unbind_a_missing_queue_is_no_error,
+        nothing_is_unbound_from_the_default_exchange,
         a_missing_exchange_cannot_be_bound,
         a_missing_queue_cannot_be_bound,
         the_bindings_of_a_deleted_queue_are_forgotten,

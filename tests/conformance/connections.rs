@@ -1,10 +1,10 @@
 //! Connections: who gets in, what is agreed, and what ends one.
 
 use amq_protocol::frame::AMQPFrame;
-use amq_protocol::protocol::connection;
+use amq_protocol::protocol::{AMQPClass, basic, connection};
 use amq_protocol::types::AMQPValue;
 
-use crate::support::{Answer, Connection, Login, Message, Scope, channel, connection, url};
+use crate::support::{Answer, Connection, Login, Message, Queue, Scope, channel, connection, url};
 
 async fn a_wrong_password_is_refused() {
     let login = Login { password: "guess".into(), ..Login::to(&url().await) };
@@ -82,6 +82,66 @@ async fn frames_smaller_than_a_method_cannot_be_agreed() {
 
     let refused = refused.map(drop).expect_err("frames are too small");
     assert!([0, 530].contains(&refused.code), "{refused}");
+}
+
+async fn no_limit_at_all_cannot_be_agreed() {
+    for (channel_max, frame_max) in [(0, 131_072), (2047, 0)] {
+        let connection = Connection::greet(&Login::to(&url().await), b"AMQP\0\0\x09\x01").await;
+        connection
+            .say(connection::AMQPMethod::StartOk(connection::StartOk {
+                client_properties: Default::default(),
+                mechanism: "PLAIN".into(),
+                response: "\0guest\0guest".into(),
+                locale: "en_US".into(),
+            }))
+            .await;
+        connection.on_zero(|method| matches!(method, connection::AMQPMethod::Tune(_))).await.done();
+        let tuned = connection::TuneOk { channel_max, frame_max, heartbeat: 0 };
+        connection.say(connection::AMQPMethod::TuneOk(tuned)).await;
+
+        // RabbitMQ hangs up; to say why, with 530, is as good.
+        let refused = connection.closed().await;
+        assert!([0, 530].contains(&refused.code), "{refused}");
+    }
+}
+
+async fn the_shortest_frames_of_the_specification_can_be_agreed() {
+    let login = Login { frame_max: 4096, ..Login::to(&url().await) };
+    let channel = Connection::open(&login).await.done().channel(1).await.done();
+    let q = channel.declare(&Queue::nameless()).await.done().queue;
+
+    channel.put(q.as_str(), Message::new(vec![7; 10_000])).await;
+
+    let message = channel.take(q.as_str()).await;
+    assert_eq!((message.body, message.frames), (vec![7; 10_000], 3));
+}
+
+async fn a_secret_can_be_renewed() {
+    let connection = connection().await;
+    let renewal = connection::UpdateSecret { new_secret: "guest".into(), reason: "it is old".into() };
+
+    connection.say(connection::AMQPMethod::UpdateSecret(renewal)).await;
+
+    connection.on_zero(|method| matches!(method, connection::AMQPMethod::UpdateSecretOk(_))).await.done();
+    connection.channel(1).await.done();
+}
+
+async fn channel_0_is_the_connections_alone() {
+    let connection = connection().await;
+    let qos = AMQPClass::Basic(basic::AMQPMethod::Qos(basic::Qos::default()));
+
+    connection.send(&[AMQPFrame::Method(0, qos)]).await;
+
+    let text = "CHANNEL_ERROR - unexpected method in connection state running";
+    connection.closed().await.closes_connection(504, text);
+}
+
+async fn a_heartbeat_of_a_channel_ends_the_connection() {
+    let channel = channel().await;
+
+    channel.connection().send_bytes(b"\x08\0\x01\0\0\0\0\xce").await;
+
+    channel.closed().await.closes_connection(505, "UNEXPECTED_FRAME");
 }
 
 async fn no_more_channels_can_be_opened_than_agreed() {
@@ -181,6 +241,10 @@ warren::stories! {
         the_broker_proposes_its_limits,
         larger_frames_than_proposed_cannot_be_agreed,
         frames_smaller_than_a_method_cannot_be_agreed,
+        no_limit_at_all_cannot_be_agreed,
+        a_secret_can_be_renewed,
+        channel_0_is_the_connections_alone,
+        a_heartbeat_of_a_channel_ends_the_connection,
         no_more_channels_can_be_opened_than_agreed,
         a_closed_channel_makes_room_for_another,
         the_broker_sends_heartbeats_while_nothing_else_is_said,
@@ -190,4 +254,7 @@ warren::stories! {
         a_method_that_nobody_knows_ends_the_connection,
         a_goodbye_is_answered,
         an_error_of_a_connection_ends_all_its_channels;
+    // RabbitMQ asks for longer ones since 4.1.
+    on both brokers:
+        the_shortest_frames_of_the_specification_can_be_agreed;
 }

@@ -2,7 +2,7 @@
 
 use amq_protocol::protocol::{AMQPClass, basic};
 
-use crate::support::{Answer, Channel, Queue, another_channel, channel, named};
+use crate::support::{Answer, Channel, Queue, another_channel, channel, named, table, text};
 
 /// A channel and a durable queue of this kind, with these messages.
 async fn with(declare: impl Fn(Queue) -> Queue, bodies: &[&str]) -> (Channel, String) {
@@ -125,6 +125,54 @@ async fn a_global_prefetch_is_shared_by_the_channels_consumers() {
     channel.ack(first[0].tag).await;
     channel.delivery().await.done();
     other.wait_ready(&q, 1).await;
+}
+
+async fn a_shared_prefetch_is_nothing_for_quorum_queues() {
+    let (channel, q) = with(Queue::quorum, &[]).await;
+    let limit = |prefetch_count| basic::AMQPMethod::Qos(basic::Qos { prefetch_count, global: true });
+
+    channel.consume(&q).await.done();
+    channel.call(limit(3)).await.done();
+    channel.call(limit(0)).await.done();
+    channel.consume(&q).await.done();
+    channel.call(limit(3)).await.done();
+    assert_eq!(channel.get(&q).await.done(), None);
+
+    let text = format!("NOT_IMPLEMENTED - queue '{q}' in vhost ");
+    let refused = channel.consume(&q).await.map(drop);
+    assert!(matches!(&refused, Err(closed) if closed.text.ends_with("' does not support global qos")));
+    refused.closes_connection(540, &text);
+}
+
+async fn prefetch_is_not_counted_in_bytes() {
+    let channel = channel().await;
+
+    // Basic.Qos with a prefetch-size of 100, which no client library of Rust can say.
+    channel.connection().send_bytes(b"\x01\0\x01\0\0\0\x0b\0\x3c\0\x0a\0\0\0\x64\0\0\0\xce").await;
+
+    let refused = channel.closed().await;
+    assert_eq!(refused.method, (60, 10));
+    refused.closes_connection(540, "NOT_IMPLEMENTED - prefetch_size!=0 (100)");
+}
+
+async fn arguments_of_consumers_are_checked() {
+    for (declare, argument, value, why) in [
+        (Queue::quorum as fn(Queue) -> Queue, "x-priority", "high", "expected integer, got longstr"),
+        (|queue| queue, "x-priority", "high", "expected integer, got longstr"),
+        (|queue| queue, "x-stream-offset", "first", " of queue type rabbit_classic_queue"),
+        (Queue::quorum, "x-stream-offset", "first", " of queue type rabbit_quorum_queue"),
+    ] {
+        let (channel, q) = with(declare, &[]).await;
+        let arguments = table([(argument, text(value))]);
+
+        let consume = basic::Consume { queue: q.as_str().into(), arguments, ..Default::default() };
+        let refused = channel.consume_as(consume).await.map(drop);
+
+        assert!(matches!(&refused, Err(closed) if closed.text.contains(why)), "{refused:?}");
+        refused
+            .closes_channel(406, &format!("PRECONDITION_FAILED - invalid arg '{argument}' for queue '{q}'"));
+        channel.connection().channel(channel.id()).await.done().delete(&q).await.done();
+    }
 }
 
 async fn a_get_is_not_bounded_by_prefetch() {
@@ -270,6 +318,31 @@ async fn an_exclusive_consumer_is_the_only_one() {
     another_channel(&channel).await.consume_as(alone).await.map(drop).closes_channel(403, &text);
 }
 
+async fn an_exclusive_consumer_of_a_quorum_queue_is_one_of_many() {
+    let (channel, q) = with(Queue::quorum, &[]).await;
+    let exclusive = || basic::Consume { queue: q.as_str().into(), exclusive: true, ..Default::default() };
+
+    channel.consume_as(exclusive()).await.done();
+    channel.consume(&q).await.done();
+    channel.consume_as(exclusive()).await.done();
+
+    another_channel(&channel).await.settle().await;
+}
+
+async fn a_tag_in_use_is_noticed_before_a_missing_queue() {
+    let (channel, q) = queue_with(&[]).await;
+    let tagged = |queue: &str| basic::Consume {
+        queue: queue.into(),
+        consumer_tag: "tag".into(),
+        ..Default::default()
+    };
+    channel.consume_as(tagged(&q)).await.done();
+
+    let again = channel.consume_as(tagged(&named("missing"))).await;
+
+    again.map(drop).closes_connection(530, "NOT_ALLOWED - attempt to reuse consumer tag 'tag'");
+}
+
 async fn a_get_says_how_many_are_left() {
     let (channel, q) = queue_with(&["one", "two", "three"]).await;
 
@@ -318,6 +391,9 @@ warren::stories! {
         prefetch_bounds_what_is_unacknowledged_of_a_quorum_queue,
         prefetch_is_each_consumers_own,
         a_global_prefetch_is_shared_by_the_channels_consumers,
+        a_shared_prefetch_is_nothing_for_quorum_queues,
+        prefetch_is_not_counted_in_bytes,
+        arguments_of_consumers_are_checked,
         a_get_is_not_bounded_by_prefetch,
         consumers_take_turns,
         a_consumer_that_is_full_is_passed_over,
@@ -330,6 +406,8 @@ warren::stories! {
         consumers_are_told_when_their_queue_is_deleted,
         consumers_are_told_when_their_quorum_queue_is_deleted,
         an_exclusive_consumer_is_the_only_one,
+        an_exclusive_consumer_of_a_quorum_queue_is_one_of_many,
+        a_tag_in_use_is_noticed_before_a_missing_queue,
         a_get_says_how_many_are_left,
         what_is_got_without_acknowledgement_is_gone,
         one_channel_can_consume_several_queues;

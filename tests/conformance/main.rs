@@ -40,6 +40,8 @@ mod memory;
 
 mod hostile;
 
+mod not_done;
+
 fn main() -> ExitCode {
     warren::harness::run(warren::stories_of![
         connections,
@@ -59,5 +61,6 @@ fn main() -> ExitCode {
         kill_9,
         memory,
         hostile,
+        not_done,
     ])
 }

@@ -145,6 +145,27 @@ async fn a_missing_exchange_closes_the_channel_that_publishes() {
     channel.closed().await.closes_channel(404, &format!("NOT_FOUND - no exchange '{missing}' in vhost "));
 }
 
+async fn a_refused_message_names_its_publish() {
+    let unknown_mode = BasicProperties::default().with_delivery_mode(3);
+    let nobody_waits = BasicProperties::default().with_reply_to("amq.rabbitmq.reply-to".into());
+    let no_number = BasicProperties::default().with_expiration("soon".into());
+
+    for (exchange, properties, code, text) in [
+        ("", unknown_mode, 406, "PRECONDITION_FAILED - invalid message: {delivery_mode_unknown,3}"),
+        ("", nobody_waits, 406, "PRECONDITION_FAILED - fast reply consumer does not exist"),
+        ("", no_number.clone(), 406, "PRECONDITION_FAILED - invalid expiration 'soon': no_integer"),
+        ("missing", no_number, 404, "NOT_FOUND - no exchange 'missing'"),
+    ] {
+        let channel = confirming().await;
+
+        channel.publish(exchange, "key", Message::with(properties, "refused")).await;
+
+        let refused = channel.closed().await;
+        assert_eq!(refused.method, (60, 40), "{refused}");
+        refused.closes_channel(code, text);
+    }
+}
+
 async fn nothing_is_delivered_immediately() {
     let channel = channel().await;
     let publish = basic::Publish { routing_key: "q".into(), immediate: true, ..Default::default() };
@@ -290,6 +311,7 @@ warren::stories! {
         a_mandatory_message_that_a_queue_wants_does_not_come_back,
         a_mandatory_message_comes_back_without_confirms_too,
         a_missing_exchange_closes_the_channel_that_publishes,
+        a_refused_message_names_its_publish,
         nothing_is_delivered_immediately,
         an_empty_body_arrives,
         a_large_body_arrives_whole,

@@ -285,6 +285,26 @@ async fn a_queue_with_consumers_can_be_kept() {
     assert_eq!(first.delete_if(if_unused).await.done(), 0);
 }
 
+async fn a_quorum_queue_is_deleted_without_conditions() {
+    let first = channel().await;
+    let q = named("q");
+    first.declare(&Queue::named(&q).quorum()).await.done();
+    let delete = queue::Delete { queue: q.as_str().into(), ..Default::default() };
+
+    for (conditions, named_first) in [
+        (queue::Delete { if_unused: true, ..delete.clone() }, "if-unused"),
+        (queue::Delete { if_empty: true, ..delete.clone() }, "if-empty"),
+        (queue::Delete { if_unused: true, if_empty: true, ..delete.clone() }, "if-unused"),
+    ] {
+        let refused = channel().await.delete_if(conditions).await.map(drop);
+        let text =
+            format!("queue.delete operations with {named_first} flag set are not supported by quorum queues");
+        refused.closes_connection(540, &text);
+    }
+
+    assert_eq!(first.delete_if(delete).await.done(), 0);
+}
+
 async fn who_does_not_wait_gets_no_answer() {
     let channel = channel().await;
     let q = named("q");
@@ -342,6 +362,7 @@ warren::stories! {
         a_deleted_queue_says_how_many_messages_went,
         a_queue_with_messages_can_be_kept,
         a_queue_with_consumers_can_be_kept,
+        a_quorum_queue_is_deleted_without_conditions,
         who_does_not_wait_gets_no_answer,
         a_queue_can_have_a_long_name_of_any_letters;
 }

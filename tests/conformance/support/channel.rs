@@ -364,6 +364,12 @@ macro_rules! into_class {
 }
 into_class!(basic => Basic, channel => Channel, confirm => Confirm, exchange => Exchange, queue => Queue);
 
+impl IntoClass for AMQPClass {
+    fn into_class(self) -> AMQPClass {
+        self
+    }
+}
+
 fn comes_unasked(method: &AMQPClass) -> bool {
     use basic::AMQPMethod::{Ack, Cancel, Deliver, Nack, Return};
     matches!(

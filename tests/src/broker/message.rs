@@ -20,7 +20,7 @@ pub struct Message {
     routing_key_at: u16,
     properties_at: u16,
     body_at: u32,
-    is_persistent: bool,
+    delivery_mode: Option<u8>,
     has_other_recipients: bool,
     /// In milliseconds.
     expiration: Option<u64>,
@@ -123,7 +123,7 @@ impl Message {
             parsed.ok_or_else(|| BadMessage::Expiration(text.to_string()))
         });
         Ok(Self {
-            is_persistent: *properties.delivery_mode() == Some(2),
+            delivery_mode: *properties.delivery_mode(),
             has_other_recipients: properties
                 .headers()
                 .as_ref()
@@ -188,9 +188,20 @@ impl Message {
         has_user_id.then(|| self.decode_properties().user_id().as_ref().map(ToString::to_string)).flatten()
     }
 
+    /// Where its publisher waits for an answer.
+    pub fn reply_to(&self) -> Option<String> {
+        let has_reply_to = self.properties().first().is_some_and(|flags| flags & 1 << 1 != 0);
+        has_reply_to.then(|| self.decode_properties().reply_to().as_ref().map(ToString::to_string)).flatten()
+    }
+
     /// Whether its publisher wants it to outlive the broker.
     pub fn is_persistent(&self) -> bool {
-        self.is_persistent
+        self.delivery_mode == Some(2)
+    }
+
+    /// A delivery mode that is neither transient nor persistent.
+    pub fn unknown_delivery_mode(&self) -> Option<u8> {
+        self.delivery_mode.filter(|mode| !matches!(mode, 1 | 2))
     }
 
     /// Whether its headers name routing keys beside its own, as RabbitMQ's `CC` and `BCC` do.

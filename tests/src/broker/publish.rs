@@ -11,6 +11,7 @@ use super::core::{Broker, Step};
 use super::death::Reason;
 use super::faults::Effect;
 use super::journal::Pending;
+use super::methods::REPLY_TO;
 use super::queue::{Content, Entry, Size};
 use super::refusal::Refusal;
 use super::store::{Change, QueueId};
@@ -36,13 +37,14 @@ impl Broker {
     ) -> Result<Step, Refusal> {
         let Incoming { exchange, routing_key, mandatory, head, body } = incoming;
         let (properties, _) = head.unwrap_or_default();
+        // RabbitMQ looks for the exchange first.
+        let targets = self.targets(id, &exchange, &routing_key)?;
         let message = Message::new(&exchange, &routing_key, &properties, &body).map_err(|bad| match bad {
             BadMessage::Expiration(text) => Refusal::expiration(&text),
             bad => Refusal::syntax_error(format_args!("the message cannot be read: {bad}")),
         })?;
         check(&message)?;
 
-        let targets = self.targets(id, &exchange, &routing_key)?;
         let Some((seat, number)) = self.number_message(id, channel_id) else { return Ok(Step::Next) };
         let pending = Pending { seat, number, exchange, routing_key };
         if effect == Some(Effect::Nack) {
@@ -173,12 +175,21 @@ fn stray(message: &Arc<Message>, size: Size) -> Entry {
 /// Refuses what a message says wrongly of its publisher, and headers that RabbitMQ heeds and this broker does not: they must
 /// not look as if it did.
 fn check(message: &Message) -> Result<(), Refusal> {
+    if message.reply_to().is_some_and(|queue| queue == REPLY_TO) {
+        return Err(Refusal::precondition_failed("fast reply consumer does not exist"));
+    }
     if let Some(user) = message.user_id().filter(|user| user != LOGIN) {
         let text = format!("user_id property set to '{user}' but authenticated user was '{LOGIN}'");
         return Err(Refusal::precondition_failed(text));
     }
+    if let Some(mode) = message.unknown_delivery_mode() {
+        let text = format!("invalid message: {{delivery_mode_unknown,{mode}}}");
+        return Err(Refusal::precondition_failed(text));
+    }
     if message.has_other_recipients() {
-        return Err(Refusal::not_implemented("the headers CC and BCC mean nothing to the embedded broker"));
+        return Err(Refusal::not_implemented(
+            "headers 'CC' and 'BCC': the embedded broker sends to no one by them",
+        ));
     }
     Ok(())
 }

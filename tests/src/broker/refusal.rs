@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::arguments::QueueKind;
+
 /// AMQP carries the text as a short string.
 const LONGEST: usize = 255;
 
@@ -145,6 +147,11 @@ impl Refusal {
         Self::access_refused(format_args!("queue '{queue}' in vhost '{vhost}' in exclusive use"))
     }
 
+    /// A quorum queue is consumed on a channel whose consumers share one limit of deliveries.
+    pub fn no_global_qos(queue: &str, vhost: &str) -> Self {
+        Self::not_implemented(format_args!("queue '{queue}' in vhost '{vhost}' does not support global qos"))
+    }
+
     /// The login is wrong. Nothing of the connection is open yet, so this ends it whole.
     pub fn login(mechanism: &str) -> Self {
         let explanation = format_args!(
@@ -166,6 +173,28 @@ impl Refusal {
     /// A quorum queue is declared without a name.
     pub fn nameless_quorum() -> Self {
         Self::precondition_failed("Cannot declare a server-named queue for type rabbit_quorum_queue")
+    }
+
+    /// An argument is for queues of another type, or for their consumers.
+    pub fn not_of_this_type(key: &str, queue: &str, kind: QueueKind) -> Self {
+        let of = match kind {
+            QueueKind::Classic => "rabbit_classic_queue",
+            QueueKind::Quorum => "rabbit_quorum_queue",
+        };
+        Self::precondition_failed(format_args!("invalid arg '{key}' for {queue} of queue type {of}"))
+    }
+
+    /// A quorum queue was to be deleted only if `condition`.
+    pub fn no_conditional_delete(queue: &str, vhost: &str, condition: &str) -> Self {
+        Self::not_implemented(format_args!(
+            "cannot delete queue '{queue}' in vhost '{vhost}'. queue.delete operations with {condition} flag set are \
+             not supported by quorum queues"
+        ))
+    }
+
+    /// The queue that RabbitMQ answers over without there being one.
+    pub fn no_direct_reply_to() -> Self {
+        Self::not_implemented("queue 'amq.rabbitmq.reply-to': the embedded broker has no direct reply-to")
     }
 
     /// A delivery is settled that is not open on this channel.

@@ -1,4 +1,4 @@
-//! The arguments of queues that RabbitMQ knows, and what it accepts for each.
+//! The arguments of queues and consumers that RabbitMQ knows, and what it accepts for each.
 
 use amq_protocol::types::{AMQPValue, FieldTable};
 
@@ -22,6 +22,7 @@ enum Check {
     Text,
     Boolean,
     OneOf(&'static [&'static str], Unknown),
+    Integer,
     NotNegative,
     Positive,
     /// How long a message may wait.
@@ -95,6 +96,14 @@ pub const KNOWN: &[Known] = &[
     known("x-delivery-limit", &[Quorum], Anything),
 ];
 
+/// What consumers may say. There is nothing to fail over to, so that this is as good as done.
+pub const CONSUMER: &[Known] = &[
+    known("x-priority", BOTH, Integer),
+    known("x-cancel-on-ha-failover", &[Classic], Boolean),
+    // Of streams.
+    known("x-stream-offset", &[], Anything),
+];
+
 impl Known {
     /// Whether a queue of this type takes it.
     pub fn is_for(&self, kind: QueueKind) -> bool {
@@ -126,6 +135,7 @@ impl Known {
                     Err(format!("{:?}", format!("unsupported {what} '{word}'")))
                 }
             },
+            Integer => whole(value).map(drop),
             NotNegative => match whole(value)? {
                 number @ ..0 => Err(negative(number)),
                 _ => Ok(()),

@@ -3,6 +3,9 @@
 mod queue;
 pub use queue::{DeadLetter, Overflow, QueueKind, QueueOptions};
 
+mod consumer;
+pub use consumer::check_consumer;
+
 mod exchange;
 pub use exchange::{ExchangeDeclaration, ExchangeKind, ExchangeOptions};
 

@@ -193,14 +193,7 @@ fn check(name: &str, vhost: &str, arguments: &FieldTable) -> Result<QueueKind, R
         known.check(arguments).map_err(|why| invalid(known.key, &why))?;
     }
     if let Some(known) = KNOWN.iter().find(|known| !known.is_for(kind) && arguments.contains_key(known.key)) {
-        let of = match kind {
-            QueueKind::Classic => "rabbit_classic_queue",
-            QueueKind::Quorum => "rabbit_quorum_queue",
-        };
-        let key = known.key;
-        return Err(Refusal::precondition_failed(format_args!(
-            "invalid arg '{key}' for {queue} of queue type {of}"
-        )));
+        return Err(Refusal::not_of_this_type(known.key, &queue, kind));
     }
 
     // What is fine with RabbitMQ and not with this broker.

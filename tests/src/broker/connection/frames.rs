@@ -34,6 +34,8 @@ pub enum Payload<'a> {
     Method(AMQPClass),
     /// A method that nobody knows, by class and method.
     UnknownMethod(u16, u16),
+    /// A `basic.qos` that limits deliveries by so many bytes, which `amq-protocol` would read past.
+    QosOfBytes(u32),
     /// The head of a content: how long its body will be, and the bytes of its properties.
     Header { class: u16, body_size: u64, properties: &'a [u8] },
     /// A part of the body.
@@ -96,9 +98,12 @@ fn method(payload: &[u8]) -> Result<Payload<'_>, BadFrame> {
     if nesting::is_too_deep(payload) {
         return Err(BadFrame::TooDeep);
     }
-    match parse_class(payload) {
-        Ok((_, class)) => Ok(Payload::Method(class)),
-        Err(_) => {
+    match (payload, parse_class(payload)) {
+        ([0, 60, 0, 10, a, b, c, d, ..], Ok(_)) if [a, b, c, d] != [&0; 4] => {
+            Ok(Payload::QosOfBytes(u32::from_be_bytes([*a, *b, *c, *d])))
+        }
+        (_, Ok((_, class))) => Ok(Payload::Method(class)),
+        (_, Err(_)) => {
             let (ids, _) = payload.split_first_chunk::<4>().ok_or(BadFrame::Syntax)?;
             let (class, method) =
                 (u16::from_be_bytes([ids[0], ids[1]]), u16::from_be_bytes([ids[2], ids[3]]));

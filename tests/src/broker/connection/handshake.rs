@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use amq_protocol::protocol::{AMQPClass, connection, constants};
+use amq_protocol::protocol::{AMQPClass, connection};
 use amq_protocol::types::{AMQPValue, FieldTable, LongString, ShortString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,6 +26,10 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const CHANNEL_MAX: u16 = 2047;
 const FRAME_MAX: u32 = 131_072;
 const HEARTBEAT_SECONDS: u16 = 60;
+
+/// What is agreed upon must not be less (`frame-min-size` of the specification); older clients propose no more. RabbitMQ
+/// asks for twice as much since 4.1.
+const FRAME_MIN: u32 = 4096;
 
 /// The one who may log in, and the password; the broker listens on the loopback interface only.
 pub const LOGIN: &str = "guest";
@@ -136,7 +140,7 @@ impl Handshake<'_> {
             return Err(HandshakeError::Unexpected("connection.tune-ok"));
         };
         if let Err(refusal) = check(&agreed) {
-            return Err(self.refuse(refusal).await);
+            return Err(self.refuse(refusal, (0, 0)).await);
         }
 
         let connection::AMQPMethod::Open(open) = self.receive("connection.open").await? else {
@@ -144,15 +148,15 @@ impl Handshake<'_> {
         };
         let vhost = open.virtual_host.as_str();
         if !exists(vhost) {
-            return Err(self.refuse(Refusal::no_vhost(vhost)).await);
+            return Err(self.refuse(Refusal::no_vhost(vhost), (10, 40)).await);
         }
         self.send(connection::AMQPMethod::OpenOk(connection::OpenOk {})).await?;
 
         Ok(Agreement {
             name: name_of(&start_ok.client_properties),
             vhost: vhost.to_owned(),
-            channel_max: if agreed.channel_max == 0 { CHANNEL_MAX } else { agreed.channel_max },
-            frame_max: if agreed.frame_max == 0 { FRAME_MAX } else { agreed.frame_max },
+            channel_max: agreed.channel_max,
+            frame_max: agreed.frame_max,
             heartbeat: Duration::from_secs(agreed.heartbeat.into()),
             knows_blocked: knows("connection.blocked"),
             knows_cancel: knows("consumer_cancel_notify"),
@@ -167,16 +171,16 @@ impl Handshake<'_> {
             )),
         };
         // As RabbitMQ: who does not know that it may be told is not.
-        if hears { self.refuse(refusal).await } else { HandshakeError::Refused(refusal.text) }
+        if hears { self.refuse(refusal, (0, 0)).await } else { HandshakeError::Refused(refusal.text) }
     }
 
-    /// Says why, and waits a moment until it is heard.
-    async fn refuse(&mut self, refusal: Refusal) -> HandshakeError {
+    /// Says why, and to which method, and waits a moment until it is heard.
+    async fn refuse(&mut self, refusal: Refusal, (class_id, method_id): (u16, u16)) -> HandshakeError {
         let close = connection::Close {
             reply_code: refusal.code,
             reply_text: short(&refusal.text),
-            class_id: 0,
-            method_id: 0,
+            class_id,
+            method_id,
         };
         if self.send(connection::AMQPMethod::Close(close)).await.is_ok() {
             let _ = timeout(GOODBYE, self.receive("connection.close-ok")).await;
@@ -215,16 +219,17 @@ impl Handshake<'_> {
 fn check(agreed: &connection::TuneOk) -> Result<(), Refusal> {
     let check = |field: &str, value: u32, least: u32, most: u32| {
         let (is, bound, than) = match value {
-            0 => return Ok(()),
-            value if value < least => ("lower", least, "minimum"),
-            value if value > most => ("higher", most, "maximum"),
+            // No limit at all.
+            0 => ("(no limit) is higher", most, "maximum"),
+            value if value < least => ("is lower", least, "minimum"),
+            value if value > most => ("is higher", most, "maximum"),
             _ => return Ok(()),
         };
         Err(Refusal::not_allowed(format_args!(
-            "negotiated {field} = {value} is {is} than the {than} allowed value ({bound})"
+            "negotiated {field} = {value} {is} than the {than} allowed value ({bound})"
         )))
     };
-    check("frame_max", agreed.frame_max, constants::FRAME_MIN_SIZE, FRAME_MAX)?;
+    check("frame_max", agreed.frame_max, FRAME_MIN, FRAME_MAX)?;
     check("channel_max", agreed.channel_max.into(), 0, CHANNEL_MAX.into())
 }
 

@@ -104,6 +104,7 @@ impl Exchanges {
             return Ok(Declared::Existing);
         }
         if name.starts_with("amq.") {
+            self.check_has(name)?;
             return Err(Refusal::reserved_name("exchange", name));
         }
         let options = ExchangeOptions::parse(name, &self.vhost, declaration)?;
@@ -242,7 +243,21 @@ impl Exchanges {
     }
 
     fn find(&self, name: &str) -> Result<&Exchange, Refusal> {
+        self.check_has(name)?;
         self.all.get(name).ok_or_else(|| Refusal::not_found("exchange", name, &self.vhost))
+    }
+
+    /// Refuses the exchanges that every virtual host of RabbitMQ has, and none here.
+    fn check_has(&self, name: &str) -> Result<(), Refusal> {
+        let what = match name {
+            "amq.headers" | "amq.match" => "headers exchanges",
+            "amq.rabbitmq.trace" => "tracing",
+            _ => return Ok(()),
+        };
+        let vhost = &self.vhost;
+        Err(Refusal::not_implemented(format_args!(
+            "exchange '{name}' in vhost '{vhost}': the embedded broker has no {what}"
+        )))
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::rc::Rc;
 
-use amq_protocol::protocol::{AMQPClass, basic};
-use amq_protocol::types::FieldTable;
-
 use super::super::acknowledge::Verdict;
+use super::super::arguments::{QueueKind, check_consumer};
 use super::super::channel::Consumer;
 use super::super::connection::{ConnectionId, short};
 use super::super::core::{Broker, Step};
@@ -13,6 +11,7 @@ use super::super::dispatch::say_content;
 use super::super::queue::Subscriber;
 use super::super::refusal::Refusal;
 use super::super::store::QueueId;
+use amq_protocol::protocol::{AMQPClass, basic};
 
 impl Broker {
     pub(super) fn basic_method(
@@ -70,27 +69,33 @@ impl Broker {
         channel_id: u16,
         consume: &basic::Consume,
     ) -> Result<(), Refusal> {
-        check(&consume.arguments)?;
-        let queue_id = self.queue_named(id, channel_id, consume.queue.as_str())?;
         let Some(channel) = self.channel_mut(id, channel_id) else { return Ok(()) };
         channel.named += 1;
         let tag: Rc<str> = match consume.consumer_tag.as_str() {
             "" => format!("amq.ctag-{id}-{channel_id}-{}", channel.named).into(),
             tag => tag.into(),
         };
+        // RabbitMQ looks for the queue after this.
         if channel.consumers.contains_key(&tag) {
             return Err(Refusal::consumer_tag_in_use(&tag));
         }
-        let prefetch = channel.prefetch;
+        let (prefetch, has_shared_prefetch) = (channel.prefetch, channel.shared_prefetch > 0);
+        let queue_id = self.queue_named(id, channel_id, consume.queue.as_str())?;
         let Some(queue) = self.queues.get_mut(&queue_id) else { return Ok(()) };
-        let is_taken =
-            queue.exclusive_subscriber.is_some() || consume.exclusive && !queue.subscribers.is_empty();
+        check_consumer(&queue.name, &queue.vhost, queue.options.kind, &consume.arguments)?;
+        let is_quorum = queue.options.kind == QueueKind::Quorum;
+        if has_shared_prefetch && is_quorum {
+            return Err(Refusal::no_global_qos(&queue.name, &queue.vhost));
+        }
+        // As in RabbitMQ, a quorum queue takes the word and does not heed it.
+        let is_exclusive = consume.exclusive && !is_quorum;
+        let is_taken = queue.exclusive_subscriber.is_some() || is_exclusive && !queue.subscribers.is_empty();
         if is_taken {
             return Err(Refusal::exclusive_use(&queue.name, &queue.vhost));
         }
 
         let subscriber = Subscriber { connection: id, channel: channel_id, tag: tag.clone() };
-        queue.exclusive_subscriber = consume.exclusive.then(|| subscriber.clone());
+        queue.exclusive_subscriber = is_exclusive.then(|| subscriber.clone());
         queue.subscribers.push_back(subscriber);
         queue.had_subscriber = true;
         if let Some(channel) = self.channel_mut(id, channel_id) {
@@ -174,14 +179,4 @@ impl Broker {
 
 fn refused(requeue: bool) -> Verdict {
     if requeue { Verdict::Requeue } else { Verdict::Refuse }
-}
-
-/// Arguments of a consumer that RabbitMQ knows and that mean nothing here.
-fn check(arguments: &FieldTable) -> Result<(), Refusal> {
-    for name in ["x-priority", "x-stream-offset", "x-cancel-on-ha-failover"] {
-        if arguments.contains_key(name) {
-            return Err(Refusal::not_implemented(format_args!("the consumer argument '{name}'")));
-        }
-    }
-    Ok(())
 }

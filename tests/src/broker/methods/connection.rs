@@ -17,6 +17,12 @@ impl Broker {
                 self.say_goodbye(id);
                 Ok(Step::Pause)
             }
+            // The secret of a login that never ends.
+            connection::AMQPMethod::UpdateSecret(_) => {
+                let ok = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
+                self.say(id, 0, AMQPClass::Connection(ok));
+                Ok(Step::Next)
+            }
             // To an answer that nobody waits for, RabbitMQ says nothing.
             connection::AMQPMethod::CloseOk(_) => Ok(Step::Next),
             _ => Err(Refusal::channel_error("unexpected method in connection state running")),

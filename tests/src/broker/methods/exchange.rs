@@ -24,7 +24,9 @@ impl Broker {
                 (delete.nowait, exchange::AMQPMethod::DeleteOk(exchange::DeleteOk {}))
             }
             exchange::AMQPMethod::Bind(_) | exchange::AMQPMethod::Unbind(_) => {
-                return Err(Refusal::not_implemented("bindings between exchanges"));
+                return Err(Refusal::not_implemented(
+                    "the embedded broker has no bindings between exchanges: bind queues",
+                ));
             }
             _ => return Err(Refusal::command_invalid("a client does not send this method")),
         };

@@ -8,6 +8,7 @@ mod exchange;
 mod met;
 mod name;
 mod queue;
+pub(super) use queue::REPLY_TO;
 
 use amq_protocol::protocol::{AMQPClass, channel as channel_methods, connection as connection_methods};
 
@@ -21,9 +22,13 @@ impl Broker {
     pub fn receive(&mut self, id: ConnectionId, frame: Frame<'_>, is_released: bool) -> Step {
         self.now_ms = unix_ms();
         let Frame { channel, payload } = frame;
+        let is_in_publish = self.channel_mut(id, channel).is_some_and(|channel| channel.incoming.is_some());
         let method = match &payload {
+            // Whatever comes now is taken for the content of what is published.
+            _ if is_in_publish => (60, 40),
             Payload::Method(class) => (class.get_amqp_class_id(), class.get_amqp_method_id()),
             Payload::UnknownMethod(class, method) => (*class, *method),
+            Payload::QosOfBytes(_) => (60, 10),
             _ => (0, 0),
         };
         match self.handle(id, channel, payload, is_released) {
@@ -68,15 +73,18 @@ impl Broker {
             return Ok(Step::Next);
         }
         if matches!(payload, Payload::Heartbeat) {
-            return Ok(Step::Next);
+            return match channel {
+                0 => Ok(Step::Next),
+                _ => Err(Refusal::unexpected_frame("heartbeats go over channel 0")),
+            };
         }
         if channel == 0 {
             return match payload {
                 Payload::Method(class @ AMQPClass::Connection(_)) => {
                     self.method(id, channel, class, is_released)
                 }
-                Payload::Method(_) | Payload::UnknownMethod(..) => {
-                    Err(Refusal::command_invalid("only methods of the connection go over channel 0"))
+                Payload::Method(_) | Payload::UnknownMethod(..) | Payload::QosOfBytes(_) => {
+                    Err(Refusal::channel_error("unexpected method in connection state running"))
                 }
                 _ => Err(Refusal::unexpected_frame("content cannot go over channel 0")),
             };
@@ -89,13 +97,18 @@ impl Broker {
             return Ok(Step::Next);
         }
         match payload {
-            Payload::Method(_) | Payload::UnknownMethod(..) if open.incoming.is_some() => {
+            Payload::Method(_) | Payload::UnknownMethod(..) | Payload::QosOfBytes(_)
+                if open.incoming.is_some() =>
+            {
                 Err(Refusal::unexpected_frame(
                     "expected content header for class 60, got non content header frame instead",
                 ))
             }
             Payload::UnknownMethod(class, method) => {
                 Err(Refusal::command_invalid(format_args!("there is no method {method} of class {class}")))
+            }
+            Payload::QosOfBytes(bytes) => {
+                Err(Refusal::not_implemented(format_args!("prefetch_size!=0 ({bytes})")))
             }
             Payload::Method(class) => self.method(id, channel, class, is_released),
             Payload::Header { class, body_size, properties } => {
@@ -125,8 +138,12 @@ impl Broker {
             AMQPClass::Exchange(method) => self.exchange_method(id, channel, method),
             AMQPClass::Queue(method) => self.queue_method(id, channel, method),
             AMQPClass::Confirm(method) => self.confirm_method(id, channel, method),
-            AMQPClass::Tx(_) => Err(Refusal::not_implemented("transactions: use publisher confirms")),
-            AMQPClass::Access(_) => Err(Refusal::not_implemented("access tickets")),
+            AMQPClass::Tx(_) => Err(Refusal::not_implemented(
+                "the embedded broker has no transactions: use publisher confirms (confirm.select)",
+            )),
+            AMQPClass::Access(_) => {
+                Err(Refusal::not_implemented("the embedded broker has no access tickets: do without one"))
+            }
             AMQPClass::Connection(method) if channel == 0 => self.connection_method(id, method),
             AMQPClass::Connection(_) => {
                 Err(Refusal::command_invalid("methods of the connection go over channel 0"))

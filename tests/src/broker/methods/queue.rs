@@ -14,6 +14,9 @@ use super::super::queue::Queue;
 use super::super::refusal::Refusal;
 use super::super::store::{Change, QueueId};
 
+/// The queue over which RabbitMQ answers without there being one.
+pub(in super::super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
 impl Broker {
     pub(super) fn queue_method(
         &mut self,
@@ -59,6 +62,7 @@ impl Broker {
         let name: Rc<str> = match declare.queue.as_str() {
             "" if declare.passive => self.last_queue(id, channel_id)?,
             "" => format!("amq.gen-{}", Uuid::now_v7().simple()).into(),
+            REPLY_TO => return Err(Refusal::no_direct_reply_to()),
             name => name.into(),
         };
         let found = self.vhosts.get(&vhost).and_then(|vhost| vhost.queues.get(&name)).copied();
@@ -166,7 +170,15 @@ impl Broker {
         channel: u16,
         unbind: &queue::Unbind,
     ) -> Result<(), Refusal> {
-        let (queue_id, routing_key) = self.queue_and_key(id, channel, &unbind.queue, &unbind.routing_key)?;
+        if unbind.exchange.as_str().is_empty() {
+            return Err(Refusal::default_exchange());
+        }
+        let (queue_id, routing_key) =
+            match self.queue_and_key(id, channel, &unbind.queue, &unbind.routing_key) {
+                // What is not there is bound to nothing.
+                Err(refusal) if refusal.code == 404 && !unbind.queue.as_str().is_empty() => return Ok(()),
+                found => found?,
+            };
         let Some(queue) = self.queues.get(&queue_id) else { return Ok(()) };
         let (vhost_name, queue_name) = (queue.vhost.clone(), queue.name.clone());
         let Some(vhost) = self.vhosts.get_mut(&vhost_name) else { return Ok(()) };
@@ -226,6 +238,12 @@ impl Broker {
         let found = self.vhosts.get(&vhost).and_then(|vhost| vhost.queues.get(&name)).copied();
         let Some(queue) = found.and_then(|queue_id| self.queues.get(&queue_id)) else { return Ok(0) };
         check_owner(queue, id)?;
+        if queue.options.kind == QueueKind::Quorum {
+            let conditions = [(delete.if_unused, "if-unused"), (delete.if_empty, "if-empty")];
+            if let Some((_, condition)) = conditions.into_iter().find(|(is_asked, _)| *is_asked) {
+                return Err(Refusal::no_conditional_delete(&name, &vhost, condition));
+            }
+        }
         let (queue_id, messages) = (queue.id, queue.backlog.len());
         if delete.if_unused && !queue.subscribers.is_empty() {
             return Err(Refusal::in_use("queue", &name, &vhost));
@@ -275,7 +293,7 @@ impl Broker {
         let vhost = &connection.vhost;
         let name = match name {
             "" => self.last_queue(id, channel)?,
-            "amq.rabbitmq.reply-to" => return Err(Refusal::not_implemented("direct reply-to")),
+            REPLY_TO => return Err(Refusal::no_direct_reply_to()),
             name => name.into(),
         };
         let found = self.vhosts.get(vhost).and_then(|vhost| vhost.queues.get(&name)).copied();
