@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::Method;
 use serde_json::json;
 use warren::harness::Child;
 
@@ -72,8 +73,8 @@ async fn every_line_of_the_metrics_is_well_formed_and_counts_what_happened() {
         assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
         let families = parse(&answer.text()).unwrap_or_else(|error| panic!("{}: {error}", child.service()));
         let prefix = format!("{}_", child.service());
-        // Every process of whatever system has these names.
-        let prefixes = [prefix.as_str(), "process_", "warren_build_"];
+        // Every process of whatever system has the first ones, and what concerns the whole of this one is no service's own.
+        let prefixes = [prefix.as_str(), "process_", "warren_"];
         let is_foreign = |family: &&String| !prefixes.iter().any(|prefix| family.starts_with(prefix));
         let foreign: Vec<_> = families.keys().filter(is_foreign).collect();
         assert!(foreign.is_empty(), "{}: {foreign:?}", child.service());
@@ -201,6 +202,49 @@ async fn nothing_internal_is_reachable_through_the_gateway() {
     system.finish().await;
 }
 
+async fn no_web_page_changes_anything_in_a_service_except_through_the_console() {
+    let system = system().without_broker().env_of_all("DEMO_FAULTS", "true").start().await;
+    let (users, admin) = (&system.users.internal, &system.gateway.internal);
+    let before = users.get("/log-level").await.expect(200).json();
+    let wishes = [
+        (Method::PUT, "/log-level", json!({ "level": "trace" })),
+        (Method::POST, "/actors/repository/fault", json!({ "kind": "panic" })),
+        (Method::POST, "/link/fault", json!({ "kind": "cut", "ms": 60_000 })),
+        (Method::POST, "/process/fault", json!({ "kind": "kill" })),
+    ];
+    // A page's own name may lead here (DNS rebinding); then it is what `Host` says, too.
+    for (host, said) in [
+        ("localhost", ("origin", "http://evil.example")),
+        ("localhost", ("origin", "null")),
+        ("evil.example", ("origin", "http://evil.example")),
+        ("localhost", ("sec-fetch-site", "cross-site")),
+        ("evil.example", ("sec-fetch-site", "same-origin")),
+    ] {
+        for (method, path, body) in &wishes {
+            let call = users.call(method.clone(), path).json(body).header("host", host);
+            problem(&call.header(said.0, said.1).await, 403, "cross-site request");
+        }
+    }
+    // What a page may send without asking before: as text.
+    for (method, path, body) in &wishes {
+        let call = users.call(method.clone(), path).body(body.to_string());
+        problem(&call.header("content-type", "text/plain").await, 415, "unsupported media type");
+    }
+    assert_eq!(users.get("/log-level").await.expect(200).json(), before);
+    let told = users.get("/timeline").await.expect(200).json();
+    assert!(!told.to_string().contains("operator"), "{told}");
+
+    // By whatever name those who run the system call it, and through the gateway from the console's own page.
+    let level = json!({ "level": "debug" });
+    users.call(Method::PUT, "/log-level").json(&level).header("host", "users:3001").await.expect(200);
+    let from_the_console = admin.call(Method::PUT, "/log-level").json(&json!({ "level": "warn" }));
+    let from_the_console = from_the_console.header("origin", admin.base());
+    let all = from_the_console.header("sec-fetch-site", "same-origin").await.expect(200).json();
+    assert_eq!(all, json!({ "gateway": "warn", "users": "warn", "orders": "warn" }));
+    system.expect_no_broker();
+    system.finish().await;
+}
+
 /// How many requests for no route of its own a service has answered.
 async fn unknown_requests(child: &Child) -> f64 {
     let text = child.internal.get("/metrics").await.expect(200).text();
@@ -323,5 +367,6 @@ warren::stories! {
         every_line_of_the_metrics_is_well_formed_and_counts_what_happened,
         nothing_internal_is_reachable_through_the_gateway;
     without a broker:
+        no_web_page_changes_anything_in_a_service_except_through_the_console,
         a_malformed_metric_is_found;
 }

@@ -7,8 +7,9 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde::Deserialize;
 
 use super::{
-    JsonBody, NoTraffic, Problem,
+    NoTraffic, Problem,
     keeper::{KEEPER, keeper},
+    operator_body::OperatorBody,
 };
 use crate::{
     broker::{LinkFault, LinkFaults},
@@ -25,7 +26,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 pub(super) fn configure(routes: &mut web::ServiceConfig, link: Option<LinkFaults>, timeline: &Timeline) {
     let noted = timeline.clone();
     routes.service(web::resource("/process/fault").app_data(NoTraffic).post(
-        move |body: JsonBody<ProcessFaultRequest>| {
+        move |body: OperatorBody<ProcessFaultRequest>| {
             let timeline = noted.clone();
             async move { strike(&body.value, &timeline) }
         },
@@ -33,7 +34,7 @@ pub(super) fn configure(routes: &mut web::ServiceConfig, link: Option<LinkFaults
     if let Some(link) = link {
         let noted = timeline.clone();
         routes.service(web::resource("/link/fault").app_data(NoTraffic).post(
-            move |body: JsonBody<LinkFaultRequest>| {
+            move |body: OperatorBody<LinkFaultRequest>| {
                 let (link, timeline) = (link.clone(), noted.clone());
                 async move { inject(&link, &body.value, &timeline) }
             },

@@ -4,7 +4,8 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
 
 use super::{
-    Deadline, HttpMetrics, JsonBody, NoTraffic, Probes, Problem, faults, history, report::ProcessReport,
+    Deadline, HttpMetrics, NoTraffic, Probes, Problem, faults, history, operator_body::OperatorBody,
+    report::ProcessReport,
 };
 use crate::{
     broker::LinkFaults,
@@ -62,7 +63,7 @@ impl Internal {
             faults::configure(routes, self.link.clone(), self.supervisor.timeline());
             let supervisor = self.supervisor.clone();
             routes.service(web::resource("/actors/{name}/fault").app_data(NoTraffic).post(
-                move |name: web::Path<String>, body: JsonBody<FaultRequest>| {
+                move |name: web::Path<String>, body: OperatorBody<FaultRequest>| {
                     let supervisor = supervisor.clone();
                     async move { inject(&supervisor, &name, body.value) }
                 },

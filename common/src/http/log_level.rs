@@ -1,7 +1,7 @@
 use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::{Deserialize, Serialize};
 
-use super::{JsonBody, NoTraffic, Problem, Routes};
+use super::{NoTraffic, Problem, Routes, operator_body::OperatorBody};
 use crate::{
     telemetry::log,
     timeline::{IncidentKind, Timeline},
@@ -16,7 +16,7 @@ struct LogLevel {
 /// Adds `GET` and `PUT /log-level`: what the process logs, and another choice until it ends, which the timeline tells.
 pub fn log_level(routes: &mut Routes, timeline: &Timeline) {
     let timeline = timeline.clone();
-    let change = move |body: JsonBody<LogLevel>| {
+    let change = move |body: OperatorBody<LogLevel>| {
         let timeline = timeline.clone();
         async move { change(&body.value.level, &timeline).await }
     };

@@ -36,6 +36,7 @@ mod history;
 mod internal;
 mod keeper;
 mod log_level;
+mod operator_body;
 mod probes;
 mod report;
 

@@ -27,6 +27,8 @@ pub enum HeadFault {
     Expectation,
     /// `Connection` names more fields than a request has.
     Connection,
+    /// `Connection` names a field that is no matter of one connection.
+    NotOfTheConnection(&'static str),
     /// A request with a body cannot change the protocol.
     UpgradeWithBody,
     /// A field that may come only once came several times.
@@ -61,6 +63,9 @@ impl fmt::Display for HeadFault {
             Self::TransferCoding => "chunked is the only transfer coding that is understood",
             Self::Expectation => "100-continue is the only expectation that is understood",
             Self::Connection => "Connection names too many fields",
+            Self::NotOfTheConnection(name) => {
+                return write!(f, "Connection names {name}, which is no matter of one connection");
+            }
             Self::UpgradeWithBody => "a request with a body cannot change the protocol",
             Self::Repeated(name) => return write!(f, "{name} may come only once"),
         })

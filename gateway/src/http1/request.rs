@@ -8,6 +8,27 @@ pub const MOST_FIELDS: usize = 128;
 /// The most fields that `Connection` may name.
 const MOST_NOMINATED: usize = 32;
 
+/// Fields that are for the service, and that no `Connection` may name (RFC 9110 section 7.6.1): without them it would get another
+/// request than the one that was decided on here, such as a write that comes again without its key.
+const FOR_THE_SERVICE: [&str; 16] = [
+    "Host",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Content-Type",
+    "Content-Encoding",
+    "Authorization",
+    "Cookie",
+    "Origin",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "If-Modified-Since",
+    "If-Unmodified-Since",
+    "If-Range",
+    "Range",
+    "Cache-Control",
+];
+
 /// Room for the fields of one head.
 pub type Slots<'b> = [MaybeUninit<Field<'b>>; MOST_FIELDS];
 
@@ -207,7 +228,10 @@ impl<'h, 'b> RequestHead<'h, 'b> {
                             _ if option.eq_ignore_ascii_case(b"keep-alive") => wants_keep_alive = true,
                             _ if option.eq_ignore_ascii_case(b"upgrade") => wants_upgrade = true,
                             b"" => {}
-                            _ => nominated += 1,
+                            _ => {
+                                of_the_connection(option)?;
+                                nominated += 1;
+                            }
                         }
                     }
                 }
@@ -267,6 +291,14 @@ pub(super) fn nominated(fields: &[Field<'_>], name: &str) -> bool {
         .iter()
         .filter(|field| FieldName::of(field.name) == FieldName::Connection)
         .any(|field| options(field.value).any(|option| option.eq_ignore_ascii_case(name.as_bytes())))
+}
+
+/// Whether a field that `Connection` names can be a matter of the connection.
+fn of_the_connection(name: &[u8]) -> Result<(), HeadFault> {
+    match FOR_THE_SERVICE.into_iter().find(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
+        None => Ok(()),
+        Some(known) => Err(HeadFault::NotOfTheConnection(known)),
+    }
 }
 
 /// The options of a `Connection` field.
@@ -418,6 +450,19 @@ mod tests {
 
         let many = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {}\r\n\r\n", "x,".repeat(100));
         assert_eq!(read(&many, |_| ()), Err(HeadFault::Connection));
+    }
+
+    #[test]
+    fn what_is_for_the_service_is_no_matter_of_the_connection() {
+        let naming = |options: &str| {
+            read(&format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {options}\r\n\r\n"), |_| ())
+        };
+        for name in FOR_THE_SERVICE {
+            let expected = Err(HeadFault::NotOfTheConnection(name));
+            assert_eq!(naming(&format!("close, x-hop,\t{}", name.to_ascii_lowercase())), expected, "{name}");
+            assert_eq!(naming(&format!("close\r\nConnection: {name}")), expected, "{name}");
+        }
+        assert_eq!(naming("keep-alive, TE, Upgrade, HTTP2-Settings, Keep-Alive, X-Range"), Ok(()));
     }
 
     #[test]

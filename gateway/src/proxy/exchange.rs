@@ -238,6 +238,13 @@ impl Session {
                 let cause = format!("cannot connect to {}: {error}", endpoint.address());
                 return Ok(failed(EndpointFailure::Connect, false, false, cause));
             }
+            Err(NoLine::Busy) if try_.unknown => {
+                // A refusal promises that nothing was changed, and nobody knows that of the first try.
+                let cause = "no connection is free, after the first time's outcome was lost".to_owned();
+                let (why, sent, stale, retry_taken, judged) =
+                    (EndpointFailure::Connect, false, false, false, true);
+                return Ok(Outcome::Failed(Failed { why, sent, stale, retry_taken, judged, cause }));
+            }
             Err(NoLine::Busy) => return Err(refusal::busy("connections").into()),
         };
         if !line.used {

@@ -3,12 +3,13 @@
 use std::{
     env, fs,
     io::{self, BufRead, BufReader, Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    iter,
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     process::{self, ExitCode},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU16, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -364,6 +365,7 @@ struct Notes {
     connections: AtomicUsize,
     keys: Mutex<String>,
     health: AtomicU16,
+    deaf: AtomicBool,
 }
 
 /// One request at the service, its body not yet read.
@@ -382,10 +384,14 @@ impl Service {
             connections: AtomicUsize::new(0),
             keys: Mutex::new("{}".to_owned()),
             health: AtomicU16::new(200),
+            deaf: AtomicBool::new(false),
         });
         let (serve, kept) = (Arc::new(serve), notes.clone());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
+                while kept.deaf.load(Ordering::Relaxed) {
+                    thread::park();
+                }
                 let (serve, notes) = (serve.clone(), kept.clone());
                 thread::spawn(move || {
                     // A connection that breaks is what many tests are about.
@@ -433,6 +439,15 @@ impl Service {
     /// Publishes the keys that tokens are verified by.
     pub fn publish_keys(&self, document: String) {
         *self.notes.keys.lock().expect("no thread panics with it") = document;
+    }
+
+    /// Accepts no connection any more, and returns as many that wait for it as can: whoever opens another one waits as long as
+    /// these are held.
+    pub fn accept_no_more(&self) -> Vec<TcpStream> {
+        self.notes.deaf.store(true, Ordering::Relaxed);
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        let open = || TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
+        iter::from_fn(open).collect()
     }
 
     /// Says from now on how it is with this status.

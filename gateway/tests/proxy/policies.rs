@@ -123,7 +123,7 @@ const LIES: &str = "X-Warren-Subject: admin
 fn only_what_the_gateway_verified_arrives_as_identity() {
     let (service, gateway) = guarded(&[]);
     for (subject, role) in [("u1", "user"), ("boss", "admin")] {
-        for connection in ["close", "x-warren-subject, x-warren-role, close", "authorization, via, close"] {
+        for connection in ["close", "x-warren-subject, x-warren-role, close", "traceparent, via, close"] {
             let ask = format!(
                 "GET /api/orders HTTP/1.1\n{LIES}\nConnection: {connection}\n{}",
                 bearer(&token(subject, role))

@@ -384,6 +384,86 @@ fn a_second_refusal_does_not_hide_that_the_first_try_may_have_changed_something(
     assert_eq!(one.seen().len() + other.seen().len(), 4);
 }
 
+/// Answers, but for what it is asked to lose: with that it goes away, once it is told to.
+fn losing() -> (Service, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (tell, taken) = mpsc::channel();
+    let (go, gone) = mpsc::channel();
+    let gone = Mutex::new(gone);
+    let lost = AtomicBool::new(false);
+    let service = Service::start(move |visit| {
+        visit.body()?;
+        if visit.head.target() != "/users/lost" || lost.swap(true, Ordering::Relaxed) {
+            return visit.reply("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+        tell.send(()).expect("the test listens");
+        let _ = gone.lock().expect("no thread panics with it").recv_timeout(SOON);
+        visit.close()
+    });
+    (service, taken, go)
+}
+
+#[test]
+fn a_write_that_comes_again_has_its_key() {
+    let (service, taken, go) = losing();
+    let gateway = Gateway::configured(&service, &patient(1.0), &[("HTTP_WORKERS", "1"), QUIET]);
+    assert_eq!(gateway.ask("GET /api/users HTTP/1.1").status, 200, "there is a connection to be used again");
+    let lost = "POST /api/users/lost HTTP/1.1\nIdempotency-Key: k-1\nConnection: X-Hop\nX-Hop: 1";
+
+    let mut client = gateway.connect();
+    client.send(request(lost));
+    taken.recv_timeout(SOON).expect("it arrives");
+    go.send(()).expect("it waits");
+    assert_eq!(client.answer(false).expect("a whole answer").status, 200);
+
+    let seen = service.seen();
+    let keys: Vec<_> = seen.iter().skip(1).map(|head| head.all("idempotency-key")).collect();
+    assert_eq!(keys, [["k-1"], ["k-1"]]);
+
+    // Whoever says that the key is for the gateway alone would have it written twice.
+    let answer = gateway.ask(&lost.replace("Connection: X-Hop", "Connection: close, idempotency-key"));
+    answer.assert_problem(400, "bad request");
+    let detail = answer.json()["detail"].to_string();
+    assert!(detail.contains("Connection names Idempotency-Key"), "{detail}");
+    assert_eq!(service.seen().len(), seen.len(), "it stays here");
+}
+
+#[test]
+fn being_too_busy_for_the_second_try_does_not_hide_that_the_first_one_may_have_changed_something() {
+    /// As many connections to one service as a worker opens at the same time.
+    const OPENING: u64 = 64;
+    let (service, taken, go) = losing();
+    let variables = [
+        ("HTTP_WORKERS", "1"),
+        ("GATEWAY_CONNECT_MS", "20000"),
+        ("GATEWAY_HEAD_MS", "2000"),
+        ("SHUTDOWN_DRAIN_MS", "100"),
+        QUIET,
+    ];
+    let gateway = Gateway::configured(&service, &patient(1.0), &variables);
+    assert_eq!(gateway.ask("GET /api/users HTTP/1.1").status, 200, "there is a connection to be used again");
+    let mut client = gateway.connect();
+    client.send(request("POST /api/users/lost HTTP/1.1\nIdempotency-Key: k-1"));
+    taken.recv_timeout(SOON).expect("the service has it, and may have acted on it");
+
+    let _crowd = service.accept_no_more();
+    let ask = |_| {
+        let mut waiting = gateway.connect();
+        waiting.send(request("GET /api/users HTTP/1.1"));
+        waiting
+    };
+    let _waiting: Vec<_> = (0..OPENING).map(ask).collect();
+    eventually("no more connections are opened", || {
+        gateway.metric("gateway_upstream_in_flight{upstream=\"users\"}") == OPENING + 1
+    });
+    go.send(()).expect("it waits");
+
+    let write = client.answer(false).expect("a whole answer");
+    write.assert_problem(502, "bad gateway");
+    assert_eq!(write.head.get("retry-after"), None);
+    // What has changed nothing may be told so.
+    gateway.ask("GET /api/users HTTP/1.1").assert_problem(503, "too busy");
+}
+
 #[test]
 fn connections_that_a_service_has_closed_are_not_taken_for_its_failure() {
     let service = Service::start(|visit| {
