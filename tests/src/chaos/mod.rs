@@ -8,7 +8,7 @@ mod options;
 pub use options::Options;
 
 mod fault;
-pub use fault::{BrokerChoice, End, Fault, Harm, Kind, Target};
+pub use fault::{BrokerChoice, End, Fault, Harm, Kind, Link, Target};
 
 mod plan;
 pub use plan::{Plan, Planned};
@@ -170,8 +170,10 @@ async fn story(
     drop(probe);
     say("chaos: it is over, everybody goes home");
     let ledger = shoppers.go_home_with_all_they_know().await;
-    let audited =
-        audit::run(&ledger, seen, site, &before, options.minutes >= A_MINUTE, inject::moments(&struck)).await;
+    // The audit reads every order, and what it reads stays in the store's cache.
+    let most = resources::most(struck.iter().map(|group| group.held.clone()).chain([resources::now(site)]));
+    let has_time = options.minutes >= A_MINUTE;
+    let audited = audit::run(&ledger, seen, site, &before, &most, has_time, &inject::moments(&struck)).await;
 
     let mut receipt = Receipt {
         seed,
