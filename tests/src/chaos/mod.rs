@@ -2,7 +2,8 @@
 //!
 //! Shoppers order through the gateway, a [`Plan`] that is made of a seed alone says what fails when, and after each fault a
 //! probe waits until all is well again. In the end everybody goes home, and the audit compares what clients were told with
-//! what the services hold, with the events that the broker passed on, and with what a fresh process needs.
+//! what the services hold, with the events that the broker passed on, with the way of each in the services' ledgers, and what
+//! the processes hold with what fresh ones need.
 
 mod options;
 pub use options::Options;

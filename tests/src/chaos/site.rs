@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::disks::Disks;
 use super::fault::{BrokerChoice, KEEPERS, Link};
 use super::options::Options;
-use super::resources::CACHE_BYTES;
+use super::resources::SPARING;
 use crate::Keep;
 use crate::broker::EmbeddedNode;
 use crate::fault_proxy::FaultProxy;
@@ -68,7 +68,7 @@ impl Site {
         let setup = Setup::new(&warren, |_| Box::pin(async { 0 }));
         let setup = setup.broker(broker.url("/")).below(folder.path()).env_of_all("DEMO_FAULTS", "true");
         let setup = setup.env_of_all("RUST_LOG", "info").env_of_all("AMQP_URL", network.url());
-        let setup = setup.env_of_all("STORE_CACHE_BYTES", &CACHE_BYTES.to_string());
+        let setup = SPARING.iter().fold(setup, |setup, (name, value)| setup.env_of_all(name, value));
         let data = |service: Service| folder.path().join("disks").join(service.name());
         let (users, orders) = (data(Service::Users), data(Service::Orders));
         let disks = Disks::mount(&[&users, &orders]).ok();
