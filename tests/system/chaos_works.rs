@@ -63,6 +63,23 @@ async fn a_short_run_loses_and_doubles_nothing_and_says_what_it_did() {
     .await;
 }
 
+async fn clients_notice_a_black_hole_between_the_services_and_nothing_is_lost() {
+    let folder = Folder::new();
+    let file = folder.path().join("receipt.json");
+    let mut command = chaos(&folder);
+    command.args(["--minutes", "0.2", "--seed", "2", "--rate", "60", "--only", "http-black-hole"]);
+    command.arg("--json").arg(&file);
+    let output = timeout(PATIENCE, command.output()).await.expect("it ends").expect("it runs");
+
+    let (text, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    note!("{text}");
+    assert!(told.contains("http-black-hole from gateway to orders Lose"), "{told}");
+    assert_eq!(output.status.code(), Some(0), "{text}{told}");
+    let receipt: Value = serde_json::from_slice(&fs::read(file).expect("it is written")).expect("JSON");
+    let number = |name: &str| receipt[name].as_f64().unwrap_or(f64::NAN);
+    assert!(number("refused") + number("unknown") > 0.0, "{receipt}");
+}
+
 async fn what_the_broker_loses_is_found() {
     let folder = Folder::new();
     let mut command = chaos(&folder);
@@ -181,5 +198,6 @@ warren::stories! {
         a_short_run_loses_and_doubles_nothing_and_says_what_it_did,
         what_the_broker_loses_is_found,
         told_to_end_it_ends_everything_and_has_no_receipt;
+    on the embedded broker: clients_notice_a_black_hole_between_the_services_and_nothing_is_lost;
     without a broker: a_plan_is_printed_and_not_carried_out;
 }

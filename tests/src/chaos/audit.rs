@@ -6,7 +6,7 @@ use common::broker::{BrokerConfig, DeadLetters, Queues};
 use tokio::time::{Instant, sleep};
 
 use super::fault::KEEPERS;
-use super::ledgers::Ways;
+use super::ledgers::{Moment, Ways};
 use super::resources::{self, Figures};
 use super::seen::{self, Seen};
 use super::site::Site;
@@ -37,7 +37,7 @@ pub(super) struct Audited {
     pub findings: Findings,
     /// What the services' ledgers know of all that.
     pub ways: Ways,
-    /// What the services held: memory when the last order was placed, threads and descriptors at rest.
+    /// What the services held: the most memory at any quiet moment of the run, threads and descriptors at rest.
     pub after: Figures,
     /// What fresh processes held on the same data.
     pub fresh: Figures,
@@ -50,18 +50,18 @@ pub(super) struct Audited {
 /// Compares what clients were told with what the services hold, what the broker passed on, and what is left behind; and again
 /// with what they hold when they are killed and started again, because what a process tells may not be on its disk. At the end
 /// the services have been started afresh. Whether they give back what they held takes over a minute, for which not everybody
-/// `has_time`; so many `moments` may be missing in the services' ledgers.
+/// `has_time`; the `most` that they held is known already. What happened at some `moments` may be missing in the services'
+/// ledgers.
 pub(super) async fn run(
     ledger: &Ledger,
     seen: &Seen,
     site: &Site,
     before: &Figures,
+    most: &Figures,
     has_time: bool,
-    moments: u64,
+    moments: &[Moment],
 ) -> Audited {
     let begun = Instant::now();
-    // The audit reads every order, and what it reads stays in the store's cache.
-    let memory = resources::now(site);
     let mut findings = Findings::default();
     if let Err(error) = site.until_ready().await {
         findings.wrong.add(1, || error);
@@ -75,7 +75,7 @@ pub(super) async fn run(
         false => resources::now(site),
     };
     for (service, held) in &mut after {
-        held.resident_kib = memory.get(service).map_or(held.resident_kib, |memory| memory.resident_kib);
+        held.memory_kib = most.get(service).map_or(held.memory_kib, |most| most.memory_kib);
     }
 
     let killed = Instant::now();

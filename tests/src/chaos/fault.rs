@@ -45,6 +45,10 @@ pub enum Kind {
     Network,
     /// The network to the broker loses everything, and nobody hears of it
     BlackHole,
+    /// The network over which one service asks another ends, delays or holds back what it should carry
+    Http,
+    /// The network over which one service asks another loses everything, and nobody hears of it
+    HttpBlackHole,
     /// The broker drops connections
     BrokerDrop,
     /// The broker drops and refuses connections
@@ -80,8 +84,21 @@ pub enum Kind {
 pub enum Target {
     /// A service, or its disk.
     Service(Service),
-    /// The broker.
+    /// The broker, or the network to it.
     Broker,
+    /// The network between two services.
+    Link(Link),
+}
+
+/// Where one service asks another, over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// For whatever clients want of users.
+    GatewayToUsers,
+    /// For whatever clients want of orders.
+    GatewayToOrders,
+    /// For a customer of whom orders has not heard yet.
+    OrdersToUsers,
 }
 
 /// One fault, with all that was drawn for it.
@@ -107,6 +124,8 @@ pub enum Fault {
     BrokerBlock,
     /// [`Kind::Network`] and [`Kind::BlackHole`].
     Network(Harm),
+    /// [`Kind::Http`] and [`Kind::HttpBlackHole`].
+    Http(Link, Harm),
     /// Any other: the embedded broker is told to.
     Ordered(Kind, Order),
 }
@@ -131,7 +150,7 @@ pub enum Harm {
     Refuse,
     /// One end hears that the other has closed, which it has not.
     HalfClose(Direction),
-    /// One is closed in the middle of a frame: after so many bytes.
+    /// One is closed in the middle of what it carries: after so many bytes.
     CutAfter(Direction, u64),
     /// Everything arrives so many milliseconds later, and up to as many more.
     Delay(u64),
@@ -174,7 +193,7 @@ impl Kind {
 
     /// Whether this broker can be made to.
     pub fn is_possible_on(self, broker: BrokerChoice) -> bool {
-        broker == BrokerChoice::Embedded || self <= Self::BlackHole
+        broker == BrokerChoice::Embedded || self <= Self::HttpBlackHole
     }
 
     /// How long it lasts, in milliseconds.
@@ -191,6 +210,8 @@ impl Kind {
             Self::BrokerRefuse => 500..5_000,
             // A connection that has lost something is found dead after at most 12.5 s, so that this is over by then.
             Self::BlackHole => 13_000..17_000,
+            // The gateway gives up after 5 s, orders after 3 s: some are longer.
+            Self::HttpBlackHole => 1_000..8_000,
             _ => 1_000..4_000,
         }
     }
@@ -201,6 +222,7 @@ impl Fault {
     pub(super) fn draw(kind: Kind, rng: &mut Rng) -> Self {
         let service = Service::ALL[rng.usize(0..Service::ALL.len())];
         let keeper = KEEPERS[rng.usize(0..KEEPERS.len())];
+        let link = Link::ALL[rng.usize(0..Link::ALL.len())];
         let connections = match rng.u8(0..3) {
             0 => Selection::all(),
             _ => Selection::named(keeper.name()),
@@ -228,6 +250,8 @@ impl Fault {
             Kind::BrokerBlock => return Self::BrokerBlock,
             Kind::Network => return Self::Network(Harm::draw(rng)),
             Kind::BlackHole => return Self::Network(Harm::Lose),
+            Kind::Http => return Self::Http(link, Harm::draw(rng)),
+            Kind::HttpBlackHole => return Self::Http(link, Harm::Lose),
             Kind::BrokerDrop => Order::Drop { connections },
             Kind::BrokerRefuse => Order::Refuse { for_ms: None },
             Kind::BrokerSilence => Order::Silence { connections, for_ms: None },
@@ -278,6 +302,8 @@ impl Fault {
             Self::BrokerBlock => Kind::BrokerBlock,
             Self::Network(Harm::Lose) => Kind::BlackHole,
             Self::Network(_) => Kind::Network,
+            Self::Http(_, Harm::Lose) => Kind::HttpBlackHole,
+            Self::Http(..) => Kind::Http,
             Self::Ordered(kind, _) => *kind,
         }
     }
@@ -291,7 +317,22 @@ impl Fault {
             | Self::Actor(service, ..)
             | Self::Stall(service, _)
             | Self::DiskFull(service) => Target::Service(*service),
+            Self::Http(link, _) => Target::Link(*link),
             _ => Target::Broker,
+        }
+    }
+}
+
+impl Link {
+    /// All of them, in the order of their numbers.
+    pub(super) const ALL: [Self; 3] = [Self::GatewayToUsers, Self::GatewayToOrders, Self::OrdersToUsers];
+
+    /// Who asks, and who answers.
+    pub(super) fn ends(self) -> (Service, Service) {
+        match self {
+            Self::GatewayToUsers => (Service::Gateway, Service::Users),
+            Self::GatewayToOrders => (Service::Gateway, Service::Orders),
+            Self::OrdersToUsers => (Service::Orders, Service::Users),
         }
     }
 }
@@ -343,6 +384,10 @@ impl fmt::Display for Fault {
             Self::Actor(service, actor, end) => write!(f, " {service} {actor} {}", end.name()),
             Self::Stall(service, actor) => write!(f, " {service} {actor}"),
             Self::Network(harm) => write!(f, " {harm}"),
+            Self::Http(link, harm) => {
+                let (from, to) = link.ends();
+                write!(f, " from {from} to {to} {harm}")
+            }
             Self::Ordered(_, order) => {
                 write!(f, " {}", serde_json::to_string(order).map_err(|_| fmt::Error)?)
             }

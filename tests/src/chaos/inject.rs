@@ -4,13 +4,16 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
+use jiff::Timestamp;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::{sleep, sleep_until};
 
 use super::fault::{Fault, Harm, KEEPERS, Kind};
+use super::ledgers::Moment;
 use super::plan::{Plan, Planned};
 use super::probe::{Probe, drained};
+use super::resources::{self, Figures};
 use super::site::Site;
 use crate::broker::faults::{Order, Selection};
 use crate::fault_proxy::{BOTH, FaultProxy};
@@ -25,10 +28,14 @@ const LATE: Duration = Duration::from_secs(1);
 pub(super) struct Struck {
     /// Them, each with why it was not injected as planned, where it was not.
     pub faults: Vec<(Planned, Result<(), Trouble>)>,
+    /// What the services held just before, when all was well.
+    pub held: Figures,
     /// From the end of the last of them until all was well; `None` where it never was.
     pub recovery: Option<Duration>,
     /// From the link to the broker until the outboxes were empty.
     pub drain: Option<Duration>,
+    /// When that was over.
+    pub over: Timestamp,
 }
 
 /// Why a fault was not injected as it was planned.
@@ -55,14 +62,19 @@ impl From<String> for Trouble {
     }
 }
 
-/// How often a service lost what it was about to write down: it was killed, or its disk was full.
-pub(super) fn moments(struck: &[Struck]) -> u64 {
-    let faults = struck.iter().flat_map(|group| &group.faults);
-    let is_one = |fault: &Fault| match fault {
-        Fault::Kill(service) | Fault::DiskFull(service) => KEEPERS.contains(service),
-        _ => false,
+/// When services lost what they were about to write down: they were killed, or their disk was full.
+pub(super) fn moments(struck: &[Struck]) -> Vec<Moment> {
+    let of_group = |group: &Struck| {
+        let injected = group.faults.iter().filter(|(_, injected)| injected.is_ok());
+        let over = group.over;
+        let moments = injected.filter_map(move |(planned, _)| match planned.fault {
+            Fault::Kill(service) if KEEPERS.contains(&service) => Some(Moment { is_full_disk: false, over }),
+            Fault::DiskFull(_) => Some(Moment { is_full_disk: true, over }),
+            _ => None,
+        });
+        moments.collect::<Vec<_>>()
     };
-    faults.filter(|(planned, injected)| injected.is_ok() && is_one(&planned.fault)).count() as u64
+    struck.iter().flat_map(of_group).collect()
 }
 
 /// Injects everything. A group begins when its time has come and the one before is recovered from.
@@ -71,6 +83,7 @@ pub(super) async fn run(plan: &Plan, site: &Site, probe: &mut Probe, say: fn(Str
     let mut struck = Vec::new();
     for group in plan.groups() {
         sleep_until(begun + group[0].at).await;
+        let held = resources::now(site);
         let first = group[0].at;
         let injected = join_all(group.iter().map(async |planned| {
             sleep(planned.at - first).await;
@@ -89,7 +102,7 @@ pub(super) async fn run(plan: &Plan, site: &Site, probe: &mut Probe, say: fn(Str
         let over = Instant::now();
         let (recovery, drain) = join(probe.recovered(site, over), drained(site, over)).await;
         let faults = group.iter().cloned().zip(injected).collect();
-        struck.push(Struck { faults, recovery, drain });
+        struck.push(Struck { faults, held, recovery, drain, over: Timestamp::now() });
     }
     struck
 }
@@ -151,11 +164,8 @@ async fn strike(fault: &Fault, length: Duration, site: &Site) -> Result<(), Trou
             let freed = site.broker.unblock_publishers().await;
             blocked.and(freed).map_err(|error| error.to_string())?;
         }
-        Fault::Network(harm) => {
-            harm_connections(&site.network, *harm);
-            sleep(length).await;
-            site.network.normal();
-        }
+        Fault::Network(harm) => harm_connections(&site.network, *harm, length).await,
+        Fault::Http(link, harm) => harm_connections(site.link(*link), *harm, length).await,
         Fault::Ordered(kind, order) => ordered(*kind, order, length, site).await?,
     }
     Ok(())
@@ -178,7 +188,7 @@ async fn harm_actor(child: &Child, actor: &str, fault: Value) -> Result<(), Stri
     }
 }
 
-fn harm_connections(network: &FaultProxy, harm: Harm) {
+async fn harm_connections(network: &FaultProxy, harm: Harm, length: Duration) {
     match harm {
         Harm::Cut => network.cut(),
         Harm::Reset => network.reset(),
@@ -190,6 +200,8 @@ fn harm_connections(network: &FaultProxy, harm: Harm) {
         Harm::Hold => network.hold(BOTH),
         Harm::Lose => network.lose(BOTH),
     }
+    sleep(length).await;
+    network.normal();
 }
 
 async fn ordered(kind: Kind, order: &Order, length: Duration, site: &Site) -> Result<(), String> {

@@ -2,13 +2,14 @@
 //!
 //! Shoppers order through the gateway, a [`Plan`] that is made of a seed alone says what fails when, and after each fault a
 //! probe waits until all is well again. In the end everybody goes home, and the audit compares what clients were told with
-//! what the services hold, with the events that the broker passed on, and with what a fresh process needs.
+//! what the services hold, with the events that the broker passed on, with the way of each in the services' ledgers, and what
+//! the processes hold with what fresh ones need.
 
 mod options;
 pub use options::Options;
 
 mod fault;
-pub use fault::{BrokerChoice, End, Fault, Harm, Kind, Target};
+pub use fault::{BrokerChoice, End, Fault, Harm, Kind, Link, Target};
 
 mod plan;
 pub use plan::{Plan, Planned};
@@ -170,8 +171,10 @@ async fn story(
     drop(probe);
     say("chaos: it is over, everybody goes home");
     let ledger = shoppers.go_home_with_all_they_know().await;
-    let audited =
-        audit::run(&ledger, seen, site, &before, options.minutes >= A_MINUTE, inject::moments(&struck)).await;
+    // The audit reads every order, and what it reads stays in the store's cache.
+    let most = resources::most(struck.iter().map(|group| group.held.clone()).chain([resources::now(site)]));
+    let has_time = options.minutes >= A_MINUTE;
+    let audited = audit::run(&ledger, seen, site, &before, &most, has_time, &inject::moments(&struck)).await;
 
     let mut receipt = Receipt {
         seed,

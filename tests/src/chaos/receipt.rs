@@ -242,6 +242,8 @@ fn seconds(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::chaos::fault::Fault;
     use crate::chaos::plan::Planned;
@@ -251,7 +253,13 @@ mod tests {
         let planned = Planned { at: Duration::ZERO, length: Duration::ZERO, fault };
         let some = Some(Duration::from_secs(1));
         let mut receipt = Receipt { accepted: 1, ..Receipt::default() };
-        receipt.struck(&[Struck { faults: vec![(planned, injected)], recovery: some, drain: some }]);
+        receipt.struck(&[Struck {
+            faults: vec![(planned, injected)],
+            held: Figures::default(),
+            recovery: some,
+            drain: some,
+            over: Timestamp::now(),
+        }]);
         receipt
     }
 

@@ -108,18 +108,22 @@ impl Seen {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seen(events: &[(&str, &str, &str)]) -> Seen {
+impl Seen {
+    /// As if the broker had passed on these events: their ids, routing keys and what they are about.
+    pub fn of(events: &[(&str, &str, &str)]) -> Self {
         let config = BrokerConfig::for_url("amqp://localhost").expect("a URL");
-        let seen = Seen { tap: Tap::new(config, QUEUE), told: RefCell::default(), nameless: Cell::default() };
+        let seen = Self { tap: Tap::new(config, QUEUE), told: RefCell::default(), nameless: Cell::default() };
         for (id, routing_key, about) in events {
             let body = format!(r#"{{"id":"{about}"}}"#).into_bytes().into();
             seen.note(&Passed { id: Some((*id).into()), routing_key: (*routing_key).into(), body });
         }
         seen
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     fn ledger() -> Ledger {
         let mut ledger = Ledger::default();
@@ -138,7 +142,7 @@ mod tests {
 
     fn compare(events: &[(&str, &str, &str)]) -> Findings {
         let mut findings = Findings::default();
-        seen(events).compare(&ledger(), &mut findings);
+        Seen::of(events).compare(&ledger(), &mut findings);
         findings
     }
 
@@ -173,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_event_without_an_id_is_wrong() {
-        let seen = seen(&ALL[1..]);
+        let seen = Seen::of(&ALL[1..]);
         let body = r#"{"id":"u"}"#.into();
         seen.note(&Passed { id: None, routing_key: "user.created".into(), body });
         let mut findings = Findings::default();

@@ -14,8 +14,9 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::disks::Disks;
-use super::fault::{BrokerChoice, KEEPERS};
+use super::fault::{BrokerChoice, KEEPERS, Link};
 use super::options::Options;
+use super::resources::SPARING;
 use crate::Keep;
 use crate::broker::EmbeddedNode;
 use crate::fault_proxy::FaultProxy;
@@ -39,6 +40,8 @@ pub(super) struct Site {
     pub broker: Broker,
     /// Between the services and the broker.
     pub network: FaultProxy,
+    /// Between the services, in the order of [`Link::ALL`].
+    links: Vec<FaultProxy>,
     /// Such as `RabbitMQ 3.10.8`.
     pub product: String,
     /// None where this machine lets us mount nothing.
@@ -65,6 +68,7 @@ impl Site {
         let setup = Setup::new(&warren, |_| Box::pin(async { 0 }));
         let setup = setup.broker(broker.url("/")).below(folder.path()).env_of_all("DEMO_FAULTS", "true");
         let setup = setup.env_of_all("RUST_LOG", "info").env_of_all("AMQP_URL", network.url());
+        let setup = SPARING.iter().fold(setup, |setup, (name, value)| setup.env_of_all(name, value));
         let data = |service: Service| folder.path().join("disks").join(service.name());
         let (users, orders) = (data(Service::Users), data(Service::Orders));
         let disks = Disks::mount(&[&users, &orders]).ok();
@@ -79,11 +83,13 @@ impl Site {
         };
         let mut system = setup.prepare().await;
         system.is_checked_elsewhere();
+        let links = Self::links(&system).await?;
         let in_hand = Service::ALL.into_iter().map(|service| (service, Cell::new(false))).collect();
         let site = Self {
             system,
             broker,
             network,
+            links,
             product,
             disks,
             ended: RefCell::default(),
@@ -104,6 +110,23 @@ impl Site {
             }
             BrokerChoice::RabbitMq => Broker::RabbitMq(Node::prepare(folder, Keep::Data, &[])?),
         })
+    }
+
+    /// Puts a network of its own between each service and those that it asks, before they start.
+    async fn links(system: &System) -> io::Result<Vec<FaultProxy>> {
+        let mut links = Vec::new();
+        for (from, to) in Link::ALL.map(Link::ends) {
+            let network = FaultProxy::before(system.child(to).http.base()).await?;
+            let name = if to == Service::Users { "USER_URL" } else { "ORDER_URL" };
+            system.child(from).set_env(name, network.url());
+            links.push(network);
+        }
+        Ok(links)
+    }
+
+    /// What carries the questions of one service to another.
+    pub fn link(&self, link: Link) -> &FaultProxy {
+        &self.links[link as usize]
     }
 
     /// Where data and logs are.
