@@ -49,7 +49,7 @@ async fn a_stopped_broker_is_noticed_by_its_silence_and_orders_go_on() {
         child.wait_not_degraded().await;
     }
     note!("broker stopped: the link works {:?} after SIGCONT", continued.elapsed());
-    assert!(continued.elapsed() < Duration::from_secs(5), "{:?}", continued.elapsed());
+    assert!(continued.elapsed() < Duration::from_secs(20), "{:?}", continued.elapsed());
     shoppers.wait_placed(50).await;
     let ledger = shoppers.go_home().await;
 
