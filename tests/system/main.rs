@@ -35,6 +35,7 @@ mod traces;
 mod bad_events;
 mod dead_letters_by_key;
 mod dead_letters_command;
+mod large_dead_letters;
 mod plain_messages;
 mod thrice_and_shuffled;
 
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         bad_events,
         dead_letters_by_key,
         dead_letters_command,
+        large_dead_letters,
         plain_messages,
         thrice_and_shuffled,
         event_ledger,

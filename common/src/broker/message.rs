@@ -303,7 +303,9 @@ mod tests {
         let key_of = |kept: &str| {
             let mut headers = FieldTable::default();
             headers.insert(ROUTING_KEY.into(), text(kept));
-            bare("", QUEUE, BasicProperties::default().with_headers(headers)).original_routing_key().to_owned()
+            bare("", QUEUE, BasicProperties::default().with_headers(headers))
+                .original_routing_key()
+                .to_owned()
         };
 
         let longest = "k".repeat(255);
