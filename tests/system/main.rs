@@ -46,6 +46,7 @@ mod broker_cut_off;
 mod broker_killed;
 mod broker_silent;
 mod late_broker;
+mod unreadable_event;
 
 mod moments_of_consuming;
 mod moments_of_publishing;
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
         broker_killed,
         broker_silent,
         late_broker,
+        unreadable_event,
         moments_of_consuming,
         moments_of_publishing,
         actor_faults,
