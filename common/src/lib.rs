@@ -28,3 +28,4 @@ pub mod relay;
 pub mod http;
 
 pub mod service;
+mod stop_time;

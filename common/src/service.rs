@@ -3,7 +3,7 @@
 //! [`run`] reads the environment, lays a [`Foundation`] (store, supervision, probes), lets the service add its
 //! consumers, actors and routes, and serves until SIGTERM, SIGINT or an escalation. Then it stops in an order
 //! that loses nothing: readiness goes off, requests in progress are answered, consumers stop, the outbox is
-//! flushed, actors end.
+//! flushed, actors end. All of that has one end, whatever a step takes of it.
 
 use std::{
     error::Error,
@@ -13,19 +13,20 @@ use std::{
 };
 
 use actix::{Arbiter, System};
+use tokio::time::timeout;
 
 use crate::{
     broker::{BrokerActor, BrokerConfig, BrokerMetrics, History, StopConsuming, Subscription},
     config::Environment,
     consumer::{EventConsumer, EventHandler, ToActor},
     http::{
-        Condition, HttpConfig, HttpMetrics, Internal, Probes, Routes, Server, ServerHandle, healthcheck,
-        log_level, signals,
+        Condition, HttpConfig, HttpMetrics, Internal, Probes, Routes, Server, healthcheck, log_level, signals,
     },
     ledger::{Ledger, LedgerConfig},
     relay::{OutboxRelay, RelayMetrics, Wake},
+    stop_time::{self, StopTime},
     store::{
-        InboxMetrics, PendingEvents, Repository, RepositoryHandle, Shortage, StoreConfig, StoreKind,
+        InboxMetrics, OutboxDepth, Repository, RepositoryHandle, Shortage, StoreConfig, StoreKind,
         StoreMetrics,
     },
     supervision::{ESCALATED, Handle, Spec, Supervisor},
@@ -44,20 +45,11 @@ pub const MISCONFIGURED: u8 = 78;
 /// How long the repository may take to answer.
 const REPOSITORY_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long consumers may take to finish what they have in hand.
-const CONSUMERS_DEADLINE: Duration = Duration::from_secs(5);
-
-/// How long the outbox may take to empty at the end; what is left goes at the next start.
-const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
-
 /// How long the ledger may take to write its last lines.
 const LEDGER_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Most events of a former process that the ledger looks at.
 const LEFT_EVENTS: usize = 10_000;
-
-/// How long a stop may take in all, before the process ends anyway.
-const STOP_DEADLINE: Duration = Duration::from_secs(24);
 
 /// What every service reads from the environment.
 #[derive(Clone, Debug)]
@@ -271,18 +263,24 @@ impl Foundation {
         });
 
         let (outbox, link) = (repository.clone(), broker.clone());
-        let metrics = RelayMetrics::register(name, &mut registry);
+        let relaying = RelayMetrics::register(name, &mut registry);
+        let metrics = relaying.clone();
         let relayed = supervisor.supervise(&broker_thread.handle(), Spec::new("relay"), move |_| {
             Ok(OutboxRelay::new(outbox.clone(), link.clone(), metrics.clone(), timeline.clone()))
         });
         // Set once, here.
         let _ = relay.set(relayed);
 
-        let linked = broker.clone();
-        let probes = probes.condition("broker", move || match linked.is_healthy() {
-            true => Condition::Ready,
-            false => Condition::Degraded("away; events wait in the outbox".to_owned()),
-        });
+        let (linked, relayed) = (broker.clone(), relaying.clone());
+        let probes = probes
+            .condition("broker", move || match linked.is_healthy() {
+                true => Condition::Ready,
+                false => Condition::Degraded("away; events wait in the outbox".to_owned()),
+            })
+            .condition("outbox", move || match relayed.unreadable() {
+                0 => Condition::Ready,
+                rows => Condition::Degraded(format!("rows that cannot be read and stay: {rows}")),
+            });
         let http_metrics = HttpMetrics::register(name, &mut registry);
         telemetry::spans::register(name, &mut registry);
         let internal = Internal {
@@ -300,7 +298,7 @@ impl Foundation {
             routes(all);
         };
         let server = Server::bind(name, &config.http, internal, http_metrics, None, routes)?;
-        Ok(Service { server, probes, supervisor, ledger, repository, broker })
+        Ok(Service { server, probes, supervisor, ledger, repository, broker, relaying })
     }
 }
 
@@ -312,6 +310,7 @@ pub struct Service {
     ledger: Ledger,
     repository: RepositoryHandle,
     broker: Handle<BrokerActor>,
+    relaying: RelayMetrics,
 }
 
 impl Service {
@@ -323,7 +322,7 @@ impl Service {
     /// Serves until SIGTERM or SIGINT (exit code 0), until an actor failed too often ([`ESCALATED`]), or until the
     /// server cannot go on.
     pub async fn run_until_stopped(self) -> ExitCode {
-        let Self { server, probes, supervisor, ledger, repository, broker } = self;
+        let Self { server, probes, supervisor, ledger, repository, broker, relaying } = self;
         let handle = server.handle();
         let serving = actix::spawn(server.run());
         let (reason, code) = tokio::select! {
@@ -335,7 +334,11 @@ impl Service {
         log::info!("event=stopping reason={reason}");
         probes.drain();
         end_in_time();
-        stop(&handle, &repository, &broker, &supervisor).await;
+        let time = StopTime::begin(Instant::now());
+        handle.stop_gracefully().await;
+        stop_consuming(&broker, &time).await;
+        flush(&repository, &broker, &relaying, &time).await;
+        supervisor.stop().await;
         ledger.flush(LEDGER_DEADLINE);
         supervisor.timeline().stopped();
         if let Ok(Err(error)) = serving.await {
@@ -347,42 +350,42 @@ impl Service {
     }
 }
 
-async fn stop(
-    server: &ServerHandle,
-    repository: &RepositoryHandle,
-    broker: &Handle<BrokerActor>,
-    supervisor: &Supervisor,
-) {
-    server.stop_gracefully().await;
-    let stop = StopConsuming { within: CONSUMERS_DEADLINE };
-    if let Err(error) = broker.ask(stop, CONSUMERS_DEADLINE * 2).await {
+async fn stop_consuming(broker: &Handle<BrokerActor>, time: &StopTime) {
+    let (within, answered) = time.for_consumers(Instant::now());
+    if let Err(error) = broker.ask(StopConsuming { within }, answered).await {
         log::debug!("event=consumers_not_stopped error={:?}", error.to_string());
     }
-    flush(repository, broker).await;
-    supervisor.stop().await;
 }
 
-/// Waits until no event is left in the outbox, as far as the broker is there to take them.
-async fn flush(repository: &RepositoryHandle, broker: &Handle<BrokerActor>) {
-    let end = Instant::now() + FLUSH_DEADLINE;
-    loop {
-        let left = repository.read(PendingEvents { after: 0, limit: 1 }).await;
-        if left.is_ok_and(|rows| rows.is_empty()) {
-            return;
+/// Waits until no event that can be read is left in the outbox, as far as the broker is there to take them.
+async fn flush(
+    repository: &RepositoryHandle,
+    broker: &Handle<BrokerActor>,
+    relaying: &RelayMetrics,
+    time: &StopTime,
+) {
+    let flushing = async {
+        loop {
+            let depth = repository.read(OutboxDepth).await;
+            if depth.is_ok_and(|depth| depth.waiting <= relaying.unreadable() as u64) {
+                return true;
+            }
+            if !broker.is_healthy() {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        if !broker.is_healthy() || Instant::now() >= end {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    if timeout(time.for_outbox(Instant::now()), flushing).await != Ok(true) {
+        log::info!("event=outbox_not_flushed");
     }
-    log::info!("event=outbox_not_flushed");
 }
 
 /// Ends the process 24 s from now where it has not ended by then, because whoever asked it to waits no longer. To be
 /// called when the stop begins.
 pub fn end_in_time() {
     std::thread::spawn(|| {
-        std::thread::sleep(STOP_DEADLINE);
+        std::thread::sleep(stop_time::IN_ALL);
         log::error!("event=stop_took_too_long");
         std::process::exit(1);
     });

@@ -249,6 +249,23 @@ async fn headers_of_any_size_that_the_broker_takes_harm_nobody() {
         assert_eq!(letter.header("small").as_deref(), Some("kept"));
         assert!(letter.header("x-reason").is_some_and(|reason| reason.contains("not JSON")));
     }
+
+    // Past the exchange `events`, the routing key that it came with is a header, to which the broker sets no bound.
+    let smuggled = Message::raw(ORDERS, "nonsense")
+        .to("")
+        .with_header("x-routing-key", &"k".repeat(70_000))
+        .with_header("large", &"x".repeat(60_800));
+    let dead = Message { exchange: DEAD.into(), ..smuggled.clone() }.with_header("x-queue", ORDERS);
+    amqp.publish_all(&[smuggled, dead]).await;
+    amqp.wait_depth(DEAD, 2).await;
+    let operator = DeadLetters::new(BrokerConfig::for_url(&system.amqp_url).expect("a sound address"));
+    let replayed = operator.replay(None).await.expect("the broker is there");
+    assert_eq!(replayed, Replayed { replayed: 2, left: 0 });
+    amqp.wait_depth(DEAD, 2).await;
+    assert_eq!(system.users.actors().await["timeline"], json!([]), "a routing key of 70,000 bytes");
+    for letter in amqp.take_many(DEAD, 2).await {
+        assert!(letter.header("x-routing-key").is_some_and(|key| key.len() <= 255));
+    }
     system.finish().await;
 }
 

@@ -33,9 +33,11 @@ mod spans;
 mod traces;
 
 mod bad_events;
+mod hostile_messages;
 mod dead_letters_by_key;
 mod dead_letters_command;
 mod dead_letters_waiting;
+mod large_dead_letters;
 mod plain_messages;
 mod thrice_and_shuffled;
 
@@ -46,6 +48,7 @@ mod broker_cut_off;
 mod broker_killed;
 mod broker_silent;
 mod late_broker;
+mod unreadable_event;
 
 mod moments_of_consuming;
 mod moments_of_publishing;
@@ -67,7 +70,6 @@ mod bench_works;
 mod cargo_up;
 mod chaos_works;
 mod harness_works;
-mod hostile_messages;
 mod top;
 
 fn main() -> ExitCode {
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         dead_letters_by_key,
         dead_letters_command,
         dead_letters_waiting,
+        large_dead_letters,
         plain_messages,
         thrice_and_shuffled,
         event_ledger,
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
         broker_killed,
         broker_silent,
         late_broker,
+        unreadable_event,
         moments_of_consuming,
         moments_of_publishing,
         actor_faults,

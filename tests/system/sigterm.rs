@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use common::http::HttpConfig;
+use common::service::MISCONFIGURED;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use warren::fault_proxy::{BOTH, FaultProxy};
@@ -126,6 +128,60 @@ async fn the_gateway_ends_in_time_while_a_request_on_each_of_its_ports_does_not_
     system.finish().await;
 }
 
+async fn a_service_ends_in_time_and_in_order_where_every_step_takes_as_long_as_it_may() {
+    let longest = HttpConfig::DRAIN_MAX.as_millis().to_string();
+    let setup = system().env(Service::Orders, "DEMO_FAULTS", "true");
+    let system = start_services(setup.env(Service::Orders, "SHUTDOWN_DRAIN_MS", &longest)).await;
+    let orders = &system.orders;
+    let block = json!({ "kind": "block", "ms": 60_000 });
+    orders.internal.post("/link/fault").json(&block).await.expect(202);
+    let order = json!({ "userId": "u1", "items": ["book"] });
+    orders.http.post("/orders").json(&order).await.expect(201);
+    let mut visitors = Vec::new();
+    for _ in 0..20 {
+        visitors.push(TcpStream::connect(("127.0.0.1", orders.port())).await.expect("it listens"));
+    }
+    let mut request = half_a_request(orders.http.base(), "/orders").await;
+    let clients = tokio::spawn(async move {
+        // Requests keep coming in on connections that were there, so it is not quiet for as long as it waits for that.
+        for visitor in &mut visitors {
+            let _ = visitor.write_all(b"GET /health/live HTTP/1.1\r\nhost: orders\r\n\r\n").await;
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+        // A body that comes byte by byte is waited for as long as the drain allows.
+        while request.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+
+    let asked = Instant::now();
+    assert_eq!(orders.terminate().await.code(), Some(0));
+    note!("orders, which waited for all that it may wait for: ended {:?} after SIGTERM", asked.elapsed());
+    for cut_short in ["event=drain_cut_short", "event=outbox_not_flushed", "event=stopped"] {
+        assert!(orders.log_contains(cut_short), "{cut_short}: {}", orders.log());
+    }
+    clients.abort();
+    orders.restart().await;
+    let counted = async || order_count(&system, "u1").await;
+    eventually_equal(Duration::from_secs(10), "the order is counted", 1, counted).await;
+    system.finish().await;
+}
+
+async fn a_drain_that_would_take_too_long_is_refused_at_the_start() {
+    let system = system().without_broker().prepare().await;
+    for child in [&system.orders, &system.gateway] {
+        child.set_env("SHUTDOWN_DRAIN_MS", "18001");
+        child.start();
+
+        let status = child.ended(Duration::from_secs(10)).await;
+
+        assert_eq!(status.code(), Some(i32::from(MISCONFIGURED)));
+        assert!(child.log_contains("SHUTDOWN_DRAIN_MS must be at most 18000, not 18001"), "{}", child.log());
+    }
+    system.expect_no_broker();
+    system.finish().await;
+}
+
 /// Sends the head of a request and not its whole body.
 async fn half_a_request(base: &str, path: &str) -> TcpStream {
     let authority = base.trim_start_matches("http://");
@@ -216,7 +272,9 @@ warren::stories! {
         users_ends_under_load_without_failing_a_request_it_took,
         the_gateway_ends_under_load_without_failing_a_request_it_took,
         services_that_end_while_their_broker_is_away_keep_their_events_for_the_next_start,
-        a_service_does_not_end_before_its_events_have_left_if_the_broker_takes_them_in_time;
+        a_service_does_not_end_before_its_events_have_left_if_the_broker_takes_them_in_time,
+        a_service_ends_in_time_and_in_order_where_every_step_takes_as_long_as_it_may;
     without a broker:
+        a_drain_that_would_take_too_long_is_refused_at_the_start,
         the_gateway_ends_in_time_while_a_request_on_each_of_its_ports_does_not_come_to_an_end;
 }

@@ -24,6 +24,9 @@ pub(super) const REASON: &str = "x-reason";
 /// The routing key that a message was published with, kept where it travels with another.
 pub(super) const ROUTING_KEY: &str = "x-routing-key";
 
+/// The longest that AMQP lets a short string be, in bytes; routing keys and the names of queues are such.
+const SHORT_MOST: usize = 255;
+
 /// Delivery mode 2: kept on disk.
 const PERSISTENT: u8 = 2;
 
@@ -138,15 +141,19 @@ impl Incoming {
 
     /// The routing key that it was published with.
     pub(super) fn original_routing_key(&self) -> &str {
-        let kept = match self.came_back() {
-            true => self.header(ROUTING_KEY).and_then(|value| match value {
-                AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
-                AMQPValue::ShortString(text) => Some(text.as_str()),
-                _ => None,
-            }),
-            false => None,
-        };
+        let kept = if self.came_back() { self.kept_routing_key() } else { None };
         kept.unwrap_or(&self.routing_key)
+    }
+
+    /// The routing key that a header of it names. Anybody may write that header, and it travels on beside all that fits
+    /// into a frame, so it is none where no routing key could be as long.
+    pub(super) fn kept_routing_key(&self) -> Option<&str> {
+        let kept = match self.header(ROUTING_KEY)? {
+            AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok()?,
+            AMQPValue::ShortString(text) => text.as_str(),
+            _ => return None,
+        };
+        (kept.len() <= SHORT_MOST).then_some(kept)
     }
 
     /// Counts the attempts at it, from 1.
@@ -189,9 +196,9 @@ pub(super) fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
 }
 
-/// An AMQP short string, which has at most 255 bytes; what is longer is cut off.
+/// An AMQP short string; what is longer is cut off.
 pub(super) fn short(text: &str) -> ShortString {
-    let end = text.floor_char_boundary(255);
+    let end = text.floor_char_boundary(SHORT_MOST);
     text[..end].into()
 }
 
@@ -301,6 +308,21 @@ mod tests {
         assert_eq!(delivery.event_type, "order.created");
         assert_eq!(delivery.id, EventId::derived("order.created", b"{}"));
         assert_eq!(delivery.attempt, 3);
+    }
+
+    #[test]
+    fn a_routing_key_that_is_longer_than_any_is_not_taken_over() {
+        let key_of = |kept: &str| {
+            let mut headers = FieldTable::default();
+            headers.insert(ROUTING_KEY.into(), text(kept));
+            bare("", QUEUE, BasicProperties::default().with_headers(headers))
+                .original_routing_key()
+                .to_owned()
+        };
+
+        let longest = "k".repeat(255);
+        assert_eq!(key_of(&longest), longest);
+        assert_eq!(key_of(&"k".repeat(256)), QUEUE);
     }
 
     #[test]

@@ -283,6 +283,30 @@ mod tests {
     }
 
     #[test]
+    fn whatever_way_a_message_goes_its_headers_fit_into_a_frame() {
+        let mut headers = FieldTable::default();
+        headers.insert(ROUTING_KEY.into(), text(&"k".repeat(70_000)));
+        headers.insert("x-large".into(), text(&"x".repeat(60_900)));
+        let mut message = incoming();
+        message.properties = message.properties.with_headers(headers);
+        message.exchange = String::new();
+
+        for outgoing in [
+            message.for_retry(OWN_QUEUE, Duration::from_secs(1), "failed"),
+            message.for_later(OWN_QUEUE),
+            message.for_the_dead(OWN_QUEUE, "malformed", Timestamp::UNIX_EPOCH),
+            message.for_replay(OWN_QUEUE, message.original_routing_key()),
+        ] {
+            let headers = outgoing.properties.headers().iter().flat_map(|headers| headers.inner());
+            let size: usize = headers.map(|(name, value)| entry_size(name, value)).sum();
+            assert!(
+                size < HEADERS_MAX + 2 * REASON_MAX,
+                "{size} bytes, where the other properties need some too"
+            );
+        }
+    }
+
+    #[test]
     fn a_replayed_dead_letter_begins_anew() {
         let dead = arrived(incoming().for_the_dead(OWN_QUEUE, "malformed", Timestamp::UNIX_EPOCH));
 

@@ -24,6 +24,10 @@ pub struct HttpConfig {
 }
 
 impl HttpConfig {
+    /// The longest [`drain`](Self::drain). A process that is told to stop ends within 25 s, of which up to two pass before
+    /// the drain; and after it a service finishes what its consumers have in hand, and empties its outbox.
+    pub const DRAIN_MAX: Duration = Duration::from_secs(18);
+
     /// Reads `HOST`, `PORT`, `HTTP_WORKERS`, `HTTP_MAX_CONNECTIONS` and `SHUTDOWN_DRAIN_MS`.
     pub fn from_env(env: &mut Environment, default_port: u16) -> Self {
         let defaults = Self::default();
@@ -37,6 +41,14 @@ impl HttpConfig {
         };
         if !(1..=512).contains(&config.workers) {
             env.mistake(format!("HTTP_WORKERS must be a number from 1 to 512, not {}", config.workers));
+        }
+        if config.drain > Self::DRAIN_MAX {
+            env.mistake(format!(
+                "SHUTDOWN_DRAIN_MS must be at most {}, not {}: a process that is told to stop ends within 25 s, and has \
+                 more to do than to answer requests",
+                Self::DRAIN_MAX.as_millis(),
+                config.drain.as_millis(),
+            ));
         }
         if config.max_connections == 0 {
             env.mistake("HTTP_MAX_CONNECTIONS must be a number from 1, not 0");
@@ -56,5 +68,24 @@ impl Default for HttpConfig {
             max_connections: 4096,
             keep_alive: Duration::from_secs(75),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(drain: &str) -> Result<Duration, String> {
+        let mut env = Environment::from_pairs([("SHUTDOWN_DRAIN_MS".to_owned(), drain.to_owned())]);
+        let config = HttpConfig::from_env(&mut env, 3001);
+        env.finish().map(|()| config.drain).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_drain_for_which_a_stop_has_no_time_is_refused_with_the_longest_that_it_has() {
+        assert_eq!(read("18000"), Ok(HttpConfig::DRAIN_MAX));
+
+        let refusal = read("18001").expect_err("it is too long");
+        assert!(refusal.starts_with("SHUTDOWN_DRAIN_MS must be at most 18000, not 18001"), "{refusal}");
     }
 }

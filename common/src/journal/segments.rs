@@ -152,8 +152,9 @@ fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".jsonl")?.parse::<u64>().ok());
-        numbers.extend(number);
+        let number = name.to_str().and_then(|name| name.strip_suffix(".jsonl")?.parse().ok());
+        // A name such as `5.jsonl` reads as a number too, and no segment is found by it.
+        numbers.extend(number.filter(|number| name == *file_name(*number)));
     }
     numbers.sort_unstable();
     Ok(numbers)

@@ -80,6 +80,24 @@ fn the_oldest_segments_make_room() {
 }
 
 #[test]
+fn a_file_whose_name_only_looks_like_a_segments_costs_no_entry_and_stays() {
+    let folder = Folder::new("stray");
+    fs::create_dir_all(&folder.0).expect("the folder is made");
+    let stray = folder.0.join("5.jsonl");
+    fs::write(&stray, "not ours\n").expect("the disk has room");
+    let journal = open(Some(&folder.0), SMALL);
+
+    for round in 0..10_u64 {
+        journal.record(vec![1000 + round; 40]);
+        until_written(&journal, &(1000 + round).to_string());
+    }
+
+    assert_eq!(journal.dropped(), 0);
+    assert_eq!(read(&journal).len(), 3 * 40, "three segments, each of one round");
+    assert_eq!(fs::read(&stray).expect("it is there"), b"not ours\n");
+}
+
+#[test]
 fn nothing_is_written_into_the_last_room_of_the_disk() {
     let folder = Folder::new("reserve");
     let journal = open(Some(&folder.0), Bounds { reserve: u64::MAX, ..SMALL });

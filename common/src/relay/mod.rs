@@ -8,8 +8,13 @@
 //!
 //! A row leaves the outbox only once the broker has confirmed *and* routed it. Events of one aggregate are
 //! published in their order.
+//!
+//! A row that cannot be read stays where it is, for a version that can read it or for somebody to look at, and those behind
+//! it leave: nobody can say of which aggregate it is, and nothing would leave any more if all waited for it. The log
+//! names it, once; metrics, `/actors` and readiness say how many there are.
 
 mod drain;
+mod unreadable;
 mod window;
 
 use std::{
@@ -25,12 +30,15 @@ use serde::Serialize;
 use crate::{
     backoff::Backoff,
     broker::{BrokerActor, Publish, PublishOutcome},
-    store::{MarkSent, OutboxDepth, OutboxRow, PendingEvents, RepositoryError, RepositoryHandle, StoreError},
+    store::{
+        MarkSent, OutboxDepth, OutboxPage, PendingEvents, RepositoryError, RepositoryHandle, StoreError,
+    },
     supervision::{AskError, Handle, Observe},
-    telemetry::metrics::{Counter, Family, Registry},
+    telemetry::metrics::{AtScrape, Counter, Family, Registry},
     timeline::Timeline,
 };
 use drain::Drain;
+use unreadable::Unreadable;
 use window::Window;
 
 /// Most rows in hand: twice what the broker is given unconfirmed, so that it never waits for the store.
@@ -87,10 +95,11 @@ pub struct Wake;
 #[derive(Clone)]
 pub struct RelayMetrics {
     outcomes: Family<[(&'static str, &'static str); 1], Counter>,
+    unreadable: Unreadable,
 }
 
 impl RelayMetrics {
-    /// Registers `<service>_relay_events_total` by outcome.
+    /// Registers `<service>_relay_events_total` by outcome, and `<service>_outbox_unreadable`.
     pub fn register(service: &str, registry: &mut Registry) -> Self {
         let outcomes: Family<[(&str, &str); 1], Counter> = Family::default();
         for outcome in PublishOutcome::LABELS {
@@ -98,7 +107,19 @@ impl RelayMetrics {
         }
         let name = format!("{service}_relay_events");
         registry.register(name, "Events handed to the broker, by outcome", outcomes.clone());
-        Self { outcomes }
+        let unreadable = Unreadable::default();
+        let counted = unreadable.clone();
+        registry.register(
+            format!("{service}_outbox_unreadable"),
+            "Rows of the outbox that cannot be read and stay in it",
+            AtScrape::gauge(move || counted.count() as f64),
+        );
+        Self { outcomes, unreadable }
+    }
+
+    /// How many rows of the outbox cannot be read, as far as the relay has met them.
+    pub fn unreadable(&self) -> usize {
+        self.unreadable.count()
     }
 }
 
@@ -168,7 +189,9 @@ impl OutboxRelay {
             let asking = wrap_future::<_, Self>(async move { repository.read(OutboxDepth).await });
             context.spawn(asking.map(move |depth, relay, _| {
                 // Without an answer it stays unknown.
-                relay.drain = depth.ok().map(|depth| Drain::begin(incident, since, depth));
+                let Ok(mut depth) = depth else { return relay.drain = None };
+                depth.waiting = depth.waiting.saturating_sub(relay.metrics.unreadable() as u64);
+                relay.drain = Some(Drain::begin(incident, since, depth));
             }));
         }
         // What is just being read is neither in hand nor sent.
@@ -192,10 +215,10 @@ impl OutboxRelay {
         let query = PendingEvents { after: self.read_up_to, limit: WINDOW / 2 };
         let repository = self.repository.clone();
         let reading = wrap_future::<_, Self>(async move { repository.read(query).await });
-        context.spawn(reading.map(|rows, relay, context| {
+        context.spawn(reading.map(|page, relay, context| {
             relay.reading = false;
-            match rows {
-                Ok(rows) => relay.admit(rows, context),
+            match page {
+                Ok(page) => relay.admit(page, context),
                 // The tick tries again.
                 Err(error) => {
                     relay.more = true;
@@ -205,13 +228,14 @@ impl OutboxRelay {
         }));
     }
 
-    fn admit(&mut self, rows: Vec<OutboxRow>, context: &mut Context<Self>) {
-        if rows.len() == WINDOW / 2 {
+    fn admit(&mut self, page: OutboxPage, context: &mut Context<Self>) {
+        if page.len() == WINDOW / 2 {
             self.more = true;
         }
-        if let Some(last) = rows.last() {
-            self.read_up_to = last.number;
-            self.window.admit(rows, Instant::now());
+        self.metrics.unreadable.note(&page.unreadable);
+        if let Some(last) = page.last() {
+            self.read_up_to = last;
+            self.window.admit(page.rows, Instant::now());
             self.work(context);
         } else if self.more {
             self.read(context);
@@ -324,6 +348,8 @@ struct OutboxRelayState {
     in_hand: usize,
     in_flight: usize,
     sent: u64,
+    /// Rows that cannot be read; the log has their numbers.
+    unreadable: usize,
     broker_is_there: bool,
 }
 
@@ -335,6 +361,7 @@ impl Handler<Observe> for OutboxRelay {
             in_hand: self.window.len(),
             in_flight: self.window.in_flight(),
             sent: self.sent,
+            unreadable: self.metrics.unreadable(),
             broker_is_there: self.broker_was_there,
         })
     }

@@ -18,7 +18,7 @@ use redb::{
 use serde::Serialize;
 
 use super::{
-    Page, StoreConfig, StoreError, StoreKind, Table, Tables,
+    OutboxPage, OutboxRow, Page, StoreConfig, StoreError, StoreKind, Table, Tables, UnreadableRow,
     table::{decode, encode},
 };
 use crate::event::Envelope;
@@ -242,6 +242,14 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
+    /// Overwrites an event with what is none.
+    #[cfg(test)]
+    pub(super) fn damage_event(&mut self, number: u64) -> Result<(), StoreError> {
+        self.writes += 1;
+        let mut outbox = self.transaction.open_table(OUTBOX).map_err(io)?;
+        outbox.insert(number, b"damaged".as_slice()).map(drop).map_err(io)
+    }
+
     pub(super) fn put_bytes(
         &mut self,
         table: &'static str,
@@ -295,16 +303,19 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Returns up to `limit` events after number `after`, oldest first.
-    pub(super) fn events_after(&self, after: u64, limit: usize) -> Result<Vec<(u64, Envelope)>, StoreError> {
+    /// Returns up to `limit` rows of the outbox after number `after`, oldest first.
+    pub(super) fn outbox_after(&self, after: u64, limit: usize) -> Result<OutboxPage, StoreError> {
         let outbox = self.transaction.open_table(OUTBOX).map_err(io)?;
-        let mut events = Vec::new();
+        let mut page = OutboxPage::default();
         for row in outbox.range(after.saturating_add(1)..).map_err(io)?.take(limit) {
             let (number, bytes) = row.map_err(io)?;
             let number = number.value();
-            events.push((number, decode("outbox", &number.to_string(), bytes.value())?));
+            match decode("outbox", &number.to_string(), bytes.value()) {
+                Ok(envelope) => page.rows.push(OutboxRow { number, envelope }),
+                Err(error) => page.unreadable.push(UnreadableRow { number, error }),
+            }
         }
-        Ok(events)
+        Ok(page)
     }
 
     /// Returns how many events wait, and the number of the last one.

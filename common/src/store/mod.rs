@@ -34,7 +34,9 @@ pub use engine::{Snapshot, Transaction};
 pub use error::StoreError;
 pub use idempotency::{Fingerprint, IdempotencyKey, IdempotentWrite, Once, Recall, Recalled};
 pub use metrics::{InboxMetrics, StoreMetrics};
-pub use outbox::{MarkSent, OutboxDepth, OutboxDepthAnswer, OutboxRow, PendingEvents};
+pub use outbox::{
+    MarkSent, OutboxDepth, OutboxDepthAnswer, OutboxPage, OutboxRow, PendingEvents, UnreadableRow,
+};
 pub use repository::{Read, Repository, RepositoryError, RepositoryHandle, Write};
 pub use shortage::Shortage;
 pub use table::{Page, Table, Tables};

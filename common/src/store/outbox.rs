@@ -10,21 +10,56 @@ pub struct OutboxRow {
     pub envelope: Envelope,
 }
 
+/// A row that this binary cannot read, because its bytes were damaged or a later version wrote them. It stays where it is.
+#[derive(Clone, Debug)]
+pub struct UnreadableRow {
+    /// Where it stands among the others.
+    pub number: u64,
+    /// What is wrong with it.
+    pub error: StoreError,
+}
+
+/// A part of the outbox.
+#[derive(Clone, Debug, Default)]
+pub struct OutboxPage {
+    /// What can be read, oldest first.
+    pub rows: Vec<OutboxRow>,
+    /// What cannot, which is to hold nothing up.
+    pub unreadable: Vec<UnreadableRow>,
+}
+
+impl OutboxPage {
+    /// How many rows there are, those that cannot be read included.
+    pub fn len(&self) -> usize {
+        self.rows.len() + self.unreadable.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The highest number; `None` where the page is empty.
+    pub fn last(&self) -> Option<u64> {
+        let read = self.rows.last().map(|row| row.number);
+        read.max(self.unreadable.last().map(|row| row.number))
+    }
+}
+
 /// Asks for waiting events, oldest first.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingEvents {
     /// Only those with a higher number.
     pub after: u64,
-    /// At most so many.
+    /// At most so many, those that cannot be read included.
     pub limit: usize,
 }
 
 impl Query for PendingEvents {
-    type Answer = Vec<OutboxRow>;
+    type Answer = OutboxPage;
 
-    fn answer(self, snapshot: &Snapshot) -> Result<Vec<OutboxRow>, StoreError> {
-        let rows = snapshot.events_after(self.after, self.limit)?;
-        Ok(rows.into_iter().map(|(number, envelope)| OutboxRow { number, envelope }).collect())
+    fn answer(self, snapshot: &Snapshot) -> Result<OutboxPage, StoreError> {
+        snapshot.outbox_after(self.after, self.limit)
     }
 }
 

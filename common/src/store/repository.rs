@@ -93,13 +93,13 @@ impl Repository {
         Ok(Self { engine, writer, totals, life, failed: Some(failed), kind: config.kind })
     }
 
-    /// Returns the first events that wait for the broker.
+    /// Returns the first events that wait for the broker, without those that cannot be read.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn pending_events(&self, limit: usize) -> Result<Vec<Envelope>, StoreError> {
-        let rows = self.engine.snapshot()?.events_after(0, limit)?;
-        Ok(rows.into_iter().map(|(_, envelope)| envelope).collect())
+        let page = self.engine.snapshot()?.outbox_after(0, limit)?;
+        Ok(page.rows.into_iter().map(|row| row.envelope).collect())
     }
 
     /// Removes what has expired, and looks again: soon where there was more, else after a while.

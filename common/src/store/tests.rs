@@ -149,8 +149,8 @@ fn get(engine: &Engine, id: &str) -> Option<Thing> {
 
 fn pending(engine: &Engine) -> Vec<String> {
     let query = PendingEvents { after: 0, limit: 10 };
-    let rows = engine.snapshot().and_then(|snapshot| query.answer(&snapshot)).expect("the store reads");
-    rows.into_iter().map(|row| row.envelope.aggregate).collect()
+    let page = engine.snapshot().and_then(|snapshot| query.answer(&snapshot)).expect("the store reads");
+    page.rows.into_iter().map(|row| row.envelope.aggregate).collect()
 }
 
 #[actix::test]
@@ -309,8 +309,32 @@ async fn numbers_in_the_outbox_are_never_used_twice() {
     let (engine, writer) = open(&config);
     let _ = writer.submit(Make("b")).await;
 
-    let rows = engine.snapshot().and_then(|s| s.events_after(0, 10)).expect("the store reads");
-    assert_eq!(rows.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2]);
+    let page = engine.snapshot().and_then(|s| s.outbox_after(0, 10)).expect("the store reads");
+    assert_eq!(page.rows.iter().map(|row| row.number).collect::<Vec<_>>(), [2]);
+}
+
+#[actix::test]
+async fn a_row_that_cannot_be_read_is_named_and_hides_none_behind_it() {
+    let folder = Folder::new();
+    let (engine, writer) = open(&config(&folder));
+    for id in ["a", "b", "c"] {
+        writer.submit(Make(id)).await.expect("the store writes").expect("the id is free");
+    }
+    engine.transact(Timestamp::now(), |tx| tx.damage_event(2)).expect("the store writes");
+
+    let page = |after, limit| {
+        let page = engine.snapshot().and_then(|snapshot| PendingEvents { after, limit }.answer(&snapshot));
+        let OutboxPage { rows, unreadable } = page.expect("the store reads");
+        let unreadable: Vec<_> = unreadable.into_iter().map(|row| row.number).collect();
+        (rows.into_iter().map(|row| row.number).collect::<Vec<_>>(), unreadable)
+    };
+
+    assert_eq!(page(0, 10), (vec![1, 3], vec![2]));
+    assert_eq!(page(0, 2), (vec![1], vec![2]), "the limit counts every row");
+    assert_eq!(page(2, 10), (vec![3], vec![]));
+    writer.submit(MarkSent { numbers: vec![1, 3] }).await.expect("the rows are removed");
+    assert_eq!(page(0, 10), (vec![], vec![2]), "it stays");
+    assert_eq!(engine.pending(), 1);
 }
 
 #[actix::test]

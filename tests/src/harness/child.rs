@@ -235,6 +235,11 @@ impl Child {
         self.proc_status("VmRSS:")
     }
 
+    /// The most resident memory that its process ever had, in KiB.
+    pub fn peak_resident_kib(&self) -> u64 {
+        self.proc_status("VmHWM:")
+    }
+
     fn proc_status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
         let line = status.lines().find_map(|line| line.strip_prefix(field));

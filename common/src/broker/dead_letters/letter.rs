@@ -97,7 +97,7 @@ pub(super) fn queue_of(message: &Incoming) -> Option<String> {
 
 /// The routing key that it was published with.
 pub(super) fn routing_key(message: &Incoming) -> String {
-    message.text(ROUTING_KEY).unwrap_or_else(|| message.routing_key.clone())
+    message.kept_routing_key().unwrap_or(&message.routing_key).to_owned()
 }
 
 /// Why it is here. A reason for a retry may be older than the broker's own.

@@ -15,6 +15,10 @@ use crate::broker::{
 /// How many dead letters are replayed at a time.
 const BATCH: usize = 100;
 
+/// A batch ends with the letter that brings its bodies to so many bytes: they are all in memory until the last of them is
+/// confirmed, and anybody may have published bodies of any size.
+const BATCH_BYTES: usize = 16 << 20;
+
 /// What a replay did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
@@ -36,9 +40,8 @@ pub(super) async fn replay(
     publishing(wire, metrics, async |publisher| {
         let mut total = Replayed::default();
         while due > 0 {
-            let batch = due.min(BATCH);
-            due -= batch;
-            let Some(done) = replay_batch(channel, publisher, only, batch).await? else { break };
+            let Some(done) = replay_batch(channel, publisher, only, due.min(BATCH)).await? else { break };
+            due -= done.replayed + done.left;
             total.replayed += done.replayed;
             total.left += done.left;
         }
@@ -86,7 +89,7 @@ async fn publishing<T>(
     }
 }
 
-/// Replays up to `size` dead letters; `None` where there are no more.
+/// Replays up to `size` dead letters, fewer where they are large; `None` where there are no more.
 async fn replay_batch(
     channel: &Channel,
     publisher: &Publisher,
@@ -95,14 +98,16 @@ async fn replay_batch(
 ) -> Result<Option<Replayed>, BrokerError> {
     let mut replays = Vec::new();
     let mut ackers = Vec::new();
-    let mut taken = 0;
+    let (mut taken, mut bytes) = (0, 0);
     while taken < size
+        && bytes < BATCH_BYTES
         && let Some((message, acker)) = queue::take(channel).await?
     {
         taken += 1;
         if only.is_none_or(|only| letter::queue_of(&message).is_some_and(|queue| queue == only))
             && let Some(outgoing) = outgoing(&message)
         {
+            bytes += outgoing.body.len();
             replays.push(outgoing);
             ackers.push(acker);
         }

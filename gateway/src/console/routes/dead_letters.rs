@@ -77,7 +77,7 @@ async fn replay_one(
         Some(Replayed { replayed: 0, .. }) => Err(Problem::new(StatusCode::CONFLICT, "queue unavailable")
             .detail(
                 "the queue that this letter was in is gone or has not confirmed it; the letter stays here, and replaying it \
-                 again is harmless even where it has arrived",
+                 again is harmless even where it has arrived, as long as its consumer remembers it (STORE_INBOX_DAYS)",
             )),
         Some(replayed) => Ok(HttpResponse::Ok().json(ReplayView::from(replayed))),
         None => Err(no_such_letter()),
