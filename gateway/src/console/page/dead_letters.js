@@ -130,7 +130,7 @@ const named = (letter) => `${letter.routingKey}${letter.id ? ` (event ${letter.i
 
 async function replay(letter) {
   const goes = letter.queue ? `to the queue ${letter.queue}` : `by its routing key ${letter.routingKey}`
-  const text = `${named(letter)} goes back ${goes} and is tried again. If the cause is still there it dies once more; if it was applied before, it is not applied twice.`
+  const text = `${named(letter)} goes back ${goes} and is tried again. If the cause is still there it dies once more; if it was applied before, it is not applied twice as long as its consumer remembers it.`
   if (!(await confirmed({ title: 'Replay this dead letter?', text, action: 'Replay it' }))) return
   await act(async () => {
     const { replayed, left } = await ask('POST', `/dead-letters/${encodeURIComponent(letter.key)}/replay`, {
@@ -141,7 +141,7 @@ async function replay(letter) {
 }
 
 async function replayAll() {
-  const text = `${more ? `All dead letters, more than ${letters.length},` : count(letters.length, 'dead letter')} ${!more && letters.length === 1 ? 'goes' : 'go'} back to where they came from and are tried again. What was applied before is not applied twice.`
+  const text = `${more ? `All dead letters, more than ${letters.length},` : count(letters.length, 'dead letter')} ${!more && letters.length === 1 ? 'goes' : 'go'} back to where they came from and are tried again. What was applied before is not applied twice as long as its consumer remembers it.`
   if (!(await confirmed({ title: 'Replay all dead letters?', text, action: 'Replay all' }))) return
   await act(async () => {
     const { replayed, left } = await ask('POST', '/dead-letters/replay', { confirm: true })
