@@ -132,14 +132,14 @@ async fn an_unused_queue_expires() {
 }
 
 async fn a_queue_with_a_consumer_does_not_expire() {
-    let (channel, q) = queue(|queue| queue.number("x-expires", 1_000)).await; // time to consume
+    let (channel, q) = queue(|queue| queue.number("x-expires", 600)).await; // time to consume
     channel.consume(&q).await.done();
     let (other, later) = (another_channel(&channel).await, named("later"));
-    other.declare(&Queue::named(&later).number("x-expires", 1_500)).await.done();
+    other.declare(&Queue::named(&later).number("x-expires", 700)).await.done();
 
     // The time of another queue is over by now, so its own would be too.
     eventually(Duration::from_secs(10), "the other queue is gone", async || {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(1_000)).await;
         let asking = other.connection().channel(9).await.done();
         match asking.ask(&later).await {
             Err(Closed { code: 404, .. }) => Ok(()),
