@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 /// How long a stop may take in all, before the process ends anyway: whoever asked for it waits a second longer.
 pub(crate) const IN_ALL: Duration = Duration::from_secs(24);
 
-/// What of it is kept for the last steps, which wait for nobody else: the ledger, the actors, the timeline.
-const LAST_STEPS: Duration = Duration::from_secs(1);
+/// What of it is kept for the last steps, each of which is bounded by itself: ledger and timeline (0.5 s each) and the spans
+/// (2 s, where a collector takes none).
+const LAST_STEPS: Duration = Duration::from_secs(3);
 
 /// How long consumers may take to finish what they have in hand.
 const CONSUMERS: Duration = Duration::from_secs(5);
@@ -47,17 +48,14 @@ impl StopTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::HttpConfig;
-
-    /// How long the server waits for quiet before it drains.
-    const QUIET: Duration = Duration::from_secs(2);
+    use crate::http::{HttpConfig, QUIET_MAX};
 
     #[test]
     fn however_long_the_server_drained_each_step_has_some_time_and_the_last_ends_in_time() {
         let begin = Instant::now();
         for drain in [Duration::ZERO, HttpConfig::default().drain, HttpConfig::DRAIN_MAX] {
             let time = StopTime::begin(begin);
-            let drained = begin + drain + QUIET;
+            let drained = begin + drain + QUIET_MAX;
             let (consumers, answered) = time.for_consumers(drained);
             let outbox = time.for_outbox(drained + answered);
 

@@ -202,7 +202,7 @@ impl Letters {
             text.push("no dead letters\n".into());
         }
         if self.more {
-            text.push("there are more, which a larger --limit shows\n".into());
+            text.push("there are more: a larger --limit shows up to 500\n".into());
         }
         text.join("\n")
     }
@@ -307,7 +307,9 @@ mod tests {
         let list = |items, more| Letters { items, more }.text();
 
         assert_eq!(list(vec![], false), "no dead letters\n");
-        assert!(list(vec![letter("")], true).ends_with("\n\nthere are more, which a larger --limit shows\n"));
+        assert!(
+            list(vec![letter("")], true).ends_with("\n\nthere are more: a larger --limit shows up to 500\n")
+        );
         assert!(!list(vec![letter("")], false).contains("more"));
     }
 

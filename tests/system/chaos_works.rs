@@ -73,7 +73,7 @@ async fn clients_notice_a_black_hole_between_the_services_and_nothing_is_lost() 
 
     let (text, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     note!("{text}");
-    assert!(told.contains("http-black-hole from gateway to orders Lose"), "{told}");
+    assert!(told.contains("http-black-hole from gateway to orders lose"), "{told}");
     assert_eq!(output.status.code(), Some(0), "{text}{told}");
     let receipt: Value = serde_json::from_slice(&fs::read(file).expect("it is written")).expect("JSON");
     let number = |name: &str| receipt[name].as_f64().unwrap_or(f64::NAN);

@@ -33,10 +33,10 @@ mod spans;
 mod traces;
 
 mod bad_events;
-mod hostile_messages;
 mod dead_letters_by_key;
 mod dead_letters_command;
 mod dead_letters_waiting;
+mod hostile_messages;
 mod large_dead_letters;
 mod plain_messages;
 mod thrice_and_shuffled;

@@ -236,7 +236,7 @@ fn alert_expressions() -> Vec<(String, String)> {
         }
         expressions.push((format!("{ALERTS}:{}", number + 1), expression));
     }
-    assert_eq!(expressions.len(), 6, "six alerts");
+    assert_eq!(expressions.len(), 7, "seven alerts");
     expressions
 }
 

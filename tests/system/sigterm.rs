@@ -170,13 +170,13 @@ async fn a_service_ends_in_time_and_in_order_where_every_step_takes_as_long_as_i
 async fn a_drain_that_would_take_too_long_is_refused_at_the_start() {
     let system = system().without_broker().prepare().await;
     for child in [&system.orders, &system.gateway] {
-        child.set_env("SHUTDOWN_DRAIN_MS", "18001");
+        child.set_env("SHUTDOWN_DRAIN_MS", "16001");
         child.start();
 
         let status = child.ended(Duration::from_secs(10)).await;
 
         assert_eq!(status.code(), Some(i32::from(MISCONFIGURED)));
-        assert!(child.log_contains("SHUTDOWN_DRAIN_MS must be at most 18000, not 18001"), "{}", child.log());
+        assert!(child.log_contains("SHUTDOWN_DRAIN_MS must be at most 16000, not 16001"), "{}", child.log());
     }
     system.expect_no_broker();
     system.finish().await;

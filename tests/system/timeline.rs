@@ -99,7 +99,7 @@ async fn whoever_keeps_a_process_tells_of_its_end_and_hears_what_is_wrong_with_t
     let gateway = &system.gateway.internal;
     let told = json!({
         "subject": "broker", "cause": "signal 9",
-        "at": "2026-11-22T13:00:26.100Z", "endedAt": "2026-11-22T13:00:27.400Z",
+        "at": "2025-03-01T13:00:26.100Z", "endedAt": "2025-03-01T13:00:27.400Z",
     });
 
     let entry = gateway.post("/timeline").json(&told).await.expect(201).json();

@@ -25,7 +25,7 @@ pub(super) const REASON: &str = "x-reason";
 pub(super) const ROUTING_KEY: &str = "x-routing-key";
 
 /// The longest that AMQP lets a short string be, in bytes; routing keys and the names of queues are such.
-const SHORT_MOST: usize = 255;
+pub(super) const SHORT_MOST: usize = 255;
 
 /// Delivery mode 2: kept on disk.
 const PERSISTENT: u8 = 2;

@@ -26,7 +26,7 @@ pub struct HttpConfig {
 impl HttpConfig {
     /// The longest [`drain`](Self::drain). A process that is told to stop ends within 25 s, of which up to two pass before
     /// the drain; and after it a service finishes what its consumers have in hand, and empties its outbox.
-    pub const DRAIN_MAX: Duration = Duration::from_secs(18);
+    pub const DRAIN_MAX: Duration = Duration::from_secs(16);
 
     /// Reads `HOST`, `PORT`, `HTTP_WORKERS`, `HTTP_MAX_CONNECTIONS` and `SHUTDOWN_DRAIN_MS`.
     pub fn from_env(env: &mut Environment, default_port: u16) -> Self {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_drain_for_which_a_stop_has_no_time_is_refused_with_the_longest_that_it_has() {
-        assert_eq!(read("18000"), Ok(HttpConfig::DRAIN_MAX));
+        assert_eq!(read("16000"), Ok(HttpConfig::DRAIN_MAX));
 
         let refusal = read("18001").expect_err("it is too long");
         assert!(refusal.starts_with("SHUTDOWN_DRAIN_MS must be at most 18000, not 18001"), "{refusal}");

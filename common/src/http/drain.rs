@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep};
 const QUIET: Duration = Duration::from_millis(250);
 
 /// The longest wait for quiet.
-const QUIET_MAX: Duration = Duration::from_secs(2);
+pub(crate) const QUIET_MAX: Duration = Duration::from_secs(2);
 
 /// How often a drain looks at what is left.
 const TICK: Duration = Duration::from_millis(10);

@@ -55,6 +55,8 @@ pub use client::{Client, ClientConfig, ClientError, ClientResponse};
 pub use config::HttpConfig;
 pub use deadline::Deadline;
 pub use doorkeeper::{Doorkeeper, Visit};
+#[cfg(test)]
+pub(crate) use drain::QUIET_MAX;
 pub use drain::{Drain, OpenConnection};
 mod description;
 

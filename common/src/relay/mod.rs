@@ -56,8 +56,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// After how many ticks with empty hands it reads the outbox from its beginning.
 const SWEEP_TICKS: u32 = 10;
 
-/// While the link is there and takes nothing, because the broker blocks whoever publishes, one row asks this often whether it
-/// does again.
+/// While the link is there and takes nothing, because the broker blocks whoever publishes, one row asks at most this often
+/// whether it does again.
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 
 /// How long a batch may be with the broker actor, which has deadlines of its own, before it is tried again.
@@ -77,7 +77,7 @@ pub struct OutboxRelay {
     marking: bool,
     batches: usize,
     broker_was_there: bool,
-    /// When the broker actor last said that it sends nothing; `None` once it has sent something.
+    /// When the broker actor last said that it sends nothing; `None` where that is not known of it.
     held_at: Option<Instant>,
     idle_ticks: u32,
     sent: u64,

@@ -44,16 +44,20 @@ pub(super) struct Engine {
 #[derive(Clone)]
 pub(super) struct Pending(Arc<Waiting>);
 
+/// No event waits, or none that can be read.
+const NONE: i64 = i64::MIN;
+
 struct Waiting {
     count: AtomicU64,
-    /// In milliseconds since 1970; meaningless where none waits.
+    /// In milliseconds since 1970, or [`NONE`]; meaningless where none waits.
     oldest: AtomicI64,
 }
 
 impl Pending {
     fn new(count: u64, oldest: Option<Timestamp>) -> Self {
-        let oldest = AtomicI64::new(oldest.unwrap_or_else(Timestamp::now).as_millisecond());
-        Self(Arc::new(Waiting { count: AtomicU64::new(count), oldest }))
+        let pending = Self(Arc::new(Waiting { count: AtomicU64::new(count), oldest: AtomicI64::new(NONE) }));
+        pending.set(count, Some(oldest));
+        pending
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -61,13 +65,16 @@ impl Pending {
     }
 
     fn oldest(&self) -> Option<Timestamp> {
-        let oldest = self.0.oldest.load(Ordering::Relaxed);
-        (self.count() > 0).then(|| Timestamp::from_millisecond(oldest).unwrap_or_default())
+        match self.0.oldest.load(Ordering::Relaxed) {
+            oldest if oldest != NONE && self.count() > 0 => Timestamp::from_millisecond(oldest).ok(),
+            _ => None,
+        }
     }
 
-    fn set(&self, count: u64, oldest: Option<Timestamp>) {
+    /// Notes how many wait, and since when where that has changed.
+    fn set(&self, count: u64, oldest: Option<Option<Timestamp>>) {
         if let Some(oldest) = oldest {
-            self.0.oldest.store(oldest.as_millisecond(), Ordering::Relaxed);
+            self.0.oldest.store(oldest.map_or(NONE, Timestamp::as_millisecond), Ordering::Relaxed);
         }
         self.0.count.store(count, Ordering::Relaxed);
     }
@@ -149,7 +156,7 @@ impl Engine {
             last,
             writes: 0,
             enqueued: Vec::new(),
-            oldest_left: pending == 0,
+            oldest_left: self.pending.oldest().is_none(),
         };
         work(&mut running)?;
         let (writes, pending_after, last_after) = (running.writes, running.pending, running.last);
@@ -161,7 +168,7 @@ impl Engine {
                 transaction.open_table(OUTBOX_LAST).map_err(io)?.insert((), last_after).map_err(io)?;
             }
             let oldest = match another_is_oldest {
-                true => oldest(&transaction.open_table(OUTBOX).map_err(io)?)?,
+                true => Some(oldest(&transaction.open_table(OUTBOX).map_err(io)?)?),
                 false => None,
             };
             transaction.commit().map_err(io)?;
@@ -355,13 +362,19 @@ impl Tables for Snapshot {
     }
 }
 
-/// When the first row of the outbox was committed, at the price of one look-up however many follow it. A row that cannot
-/// be read is as good as none here: whoever is to publish it says so.
+/// How many rows that cannot be read are passed over at each commit.
+const LOOKED_AT: usize = 64;
+
+/// When the first row of the outbox was committed that can be read, at the price of one look-up however many follow it.
+/// Others wait for a mend, and not for the broker; behind very many of them nobody looks.
 fn oldest(outbox: &impl ReadableTable<u64, &'static [u8]>) -> Result<Option<Timestamp>, StoreError> {
-    let first = outbox.first().map_err(io)?;
-    Ok(first.and_then(|(number, bytes)| {
-        decode("outbox", &number.value().to_string(), bytes.value()).ok().map(|row: Envelope| row.time)
-    }))
+    for row in outbox.iter().map_err(io)?.take(LOOKED_AT) {
+        let (number, bytes) = row.map_err(io)?;
+        if let Ok(Envelope { time, .. }) = decode("outbox", &number.value().to_string(), bytes.value()) {
+            return Ok(Some(time));
+        }
+    }
+    Ok(None)
 }
 
 fn get(

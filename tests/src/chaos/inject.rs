@@ -68,8 +68,10 @@ pub(super) fn moments(struck: &[Struck]) -> Vec<Moment> {
         let injected = group.faults.iter().filter(|(_, injected)| injected.is_ok());
         let over = group.over;
         let moments = injected.filter_map(move |(planned, _)| match planned.fault {
-            Fault::Kill(service) if KEEPERS.contains(&service) => Some(Moment { is_full_disk: false, over }),
-            Fault::DiskFull(_) => Some(Moment { is_full_disk: true, over }),
+            Fault::Kill(service) if KEEPERS.contains(&service) => {
+                Some(Moment { service, is_full_disk: false, over })
+            }
+            Fault::DiskFull(service) => Some(Moment { service, is_full_disk: true, over }),
             _ => None,
         });
         moments.collect::<Vec<_>>()

@@ -22,6 +22,7 @@ use super::site::Site;
 use crate::http::Http;
 use crate::load::Ledger;
 use crate::load::audit::{Finding, Findings};
+use crate::service::Service;
 
 /// Of so many events one asks, the newest: so many a ledger remembers at least.
 const EVENTS: usize = 100_000;
@@ -52,13 +53,15 @@ const OF_A_FULL_DISK: u64 = 100;
 /// One of them may strike a service that catches up, and takes the acknowledgements of all that it had fetched from a queue.
 const CATCHING_UP: u64 = 200;
 
-/// A full disk takes the deliveries of so many more: while nothing can be written, users holds what it has fetched from its
-/// two queues, and applies it when there is room again. Measured were 245.
+/// A full disk of users takes the deliveries of so many more: while nothing can be written, it holds what it has fetched from
+/// its two queues, and applies it when there is room again. Measured were 245. Orders has one queue.
 const FETCHED: u64 = 400;
 
 /// When a service lost what it was about to write down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
+    /// Which one.
+    pub service: Service,
     /// Whether its disk was full; otherwise it was killed.
     pub is_full_disk: bool,
     /// All was well again by then.
@@ -161,8 +164,11 @@ impl Ways {
     fn after(moments: &[Moment], since: Option<Timestamp>) -> Self {
         let mut ways = Self::default();
         for moment in moments.iter().filter(|moment| since.is_none_or(|since| moment.over >= since)) {
-            let (gaps, deliveries) =
-                if moment.is_full_disk { (OF_A_FULL_DISK, FETCHED) } else { (OF_A_KILL, 0) };
+            let (gaps, deliveries) = match (moment.is_full_disk, moment.service) {
+                (true, Service::Users) => (OF_A_FULL_DISK, FETCHED),
+                (true, _) => (OF_A_FULL_DISK, FETCHED / 2),
+                (false, _) => (OF_A_KILL, 0),
+            };
             ways.gaps.explained = ways.gaps.explained.max(CATCHING_UP) + gaps;
             ways.deliveries.explained += deliveries;
         }
@@ -428,6 +434,7 @@ mod tests {
     fn only_what_was_lost_since_the_oldest_event_explains_its_gaps() {
         let oldest = "2026-11-22T13:00:00Z".parse::<Timestamp>().expect("a time");
         let moment = |is_full_disk, seconds| Moment {
+            service: Service::Users,
             is_full_disk,
             over: oldest + jiff::SignedDuration::from_secs(seconds),
         };

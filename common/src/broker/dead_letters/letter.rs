@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     broker::{
-        message::{Incoming, REASON, ROUTING_KEY},
+        message::{Incoming, REASON, ROUTING_KEY, SHORT_MOST},
         rewrite::{ATTEMPTS, FAILED_AT, QUEUE},
     },
     event::EventId,
@@ -89,10 +89,12 @@ pub(super) fn key_of(message: &Incoming) -> String {
 
 /// The queue that a dead letter was in.
 pub(super) fn queue_of(message: &Incoming) -> Option<String> {
-    message.text(QUEUE).or_else(|| match last_death(message)?.inner().get("queue")? {
+    let queue = message.text(QUEUE).or_else(|| match last_death(message)?.inner().get("queue")? {
         AMQPValue::LongString(queue) => Some(queue.to_string()),
         _ => None,
-    })
+    });
+    // What is longer than any name names none.
+    queue.filter(|queue| queue.len() <= SHORT_MOST)
 }
 
 /// The routing key that it was published with.
@@ -103,10 +105,10 @@ pub(super) fn routing_key(message: &Incoming) -> String {
 /// Why it is here. A reason for a retry may be older than the broker's own.
 fn reason_of(message: &Incoming) -> Option<String> {
     if message.header(QUEUE).is_some() {
-        return message.text(REASON);
+        return message.text(REASON).map(|reason| cut(reason.as_bytes()));
     }
     match last_death(message)?.inner().get("reason")? {
-        AMQPValue::LongString(reason) => Some(format!("moved by the broker: {reason}")),
+        AMQPValue::LongString(reason) => Some(format!("moved by the broker: {}", cut(reason.as_bytes()))),
         _ => None,
     }
 }

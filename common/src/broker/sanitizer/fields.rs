@@ -1,3 +1,9 @@
+/// How many values one message may bring in its headers: in memory each takes many times its bytes.
+pub(super) const MOST_VALUES: usize = 1024;
+
+/// How deep tables and arrays may be nested: more than anybody means, and little of a thread's stack.
+pub(super) const MOST_NESTED: usize = 32;
+
 /// The fields of one frame, read from the first on, and changed where they stand. Each reader returns `None` where the bytes
 /// end too early or mean nothing.
 pub(super) struct Fields<'a>(&'a mut [u8]);
@@ -36,24 +42,39 @@ impl<'a> Fields<'a> {
         Some(())
     }
 
-    /// Names and values, in which up to `nested` others may be nested.
-    pub(super) fn table(&mut self, nested: usize) -> Option<()> {
-        self.entries(nested, true)
+    /// Names and values, of which there may be so many and nested so deep.
+    pub(super) fn table(&mut self) -> Option<()> {
+        self.entries(true, MOST_NESTED, &mut { MOST_VALUES })
     }
 
-    fn entries(&mut self, nested: usize, named: bool) -> Option<()> {
+    fn entries(&mut self, named: bool, nested: usize, values: &mut usize) -> Option<()> {
         let length = self.long()?;
         let mut inner = Fields(self.take(length)?);
         while !inner.0.is_empty() {
+            match values.checked_sub(1) {
+                Some(fewer) => *values = fewer,
+                // Of less than an array of bytes needs, only a few can be left.
+                None if inner.make_bytes(named).is_some() => return Some(()),
+                None => {}
+            }
             if named {
                 inner.short_string()?;
             }
-            inner.value(nested)?;
+            inner.value(nested, values)?;
         }
         Some(())
     }
 
-    fn value(&mut self, nested: usize) -> Option<()> {
+    /// Makes one array of bytes, without a name or with an empty one, of all that is left.
+    fn make_bytes(&mut self, named: bool) -> Option<()> {
+        let head = if named { &b"\0x"[..] } else { b"x" };
+        let length = u32::try_from(self.0.len().checked_sub(head.len() + 4)?).ok()?;
+        self.take(head.len())?.copy_from_slice(head);
+        self.take(4)?.copy_from_slice(&length.to_be_bytes());
+        Some(())
+    }
+
+    fn value(&mut self, nested: usize, values: &mut usize) -> Option<()> {
         let kind = &mut self.take(1)?[0];
         match (*kind, nested.checked_sub(1)) {
             (b'F' | b'A', None) => {
@@ -62,8 +83,8 @@ impl<'a> Fields<'a> {
                 let length = self.long()?;
                 self.skip(length)
             }
-            (b'F', Some(nested)) => self.entries(nested, true),
-            (b'A', Some(nested)) => self.entries(nested, false),
+            (b'F', Some(nested)) => self.entries(true, nested, values),
+            (b'A', Some(nested)) => self.entries(false, nested, values),
             (b'S' | b'x', _) => {
                 let length = self.long()?;
                 self.skip(length)

@@ -3,9 +3,11 @@
 //! lapin parses a message's properties on the thread that owns the connection, and takes them for well behaved. Nested
 //! tables and arrays it parses by recursion, so that 10 KB of headers end the process by an overflow of the stack; a short
 //! string that is not UTF-8 ends the connection. RabbitMQ passes both on, and delivers such a message again after either.
+//! And 120 KB of headers may be 120,000 values, which take megabytes once they are parsed.
+//!
 //! So the bytes are seen through before lapin has them, and what would harm it is changed where it stands, no byte longer or
-//! shorter: a value that is nested too deep becomes an opaque array of bytes (`x`), and a byte that is no UTF-8 a question
-//! mark.
+//! shorter: a value that is nested too deep becomes an opaque array of bytes (`x`), what comes after too many values another
+//! one, and a byte that is no UTF-8 a question mark.
 //!
 //! Frames and fields are those of AMQP 0-9-1, 2.3 and 4.2, with RabbitMQ's types of fields
 //! (<https://www.rabbitmq.com/amqp-0-9-1-errata#section_3>).
@@ -31,15 +33,12 @@ const BASIC_RETURN: (u16, u16) = (60, 50);
 const BASIC_DELIVER: (u16, u16) = (60, 60);
 const BASIC_GET_OK: (u16, u16) = (60, 71);
 
-/// How deep tables and arrays may be nested: more than anybody means, and little of a thread's stack.
-const MOST_NESTED: usize = 32;
-
 /// Longer frames of these two types are passed as they are. Neither side agrees on so large a frame; lapin refuses it.
 pub(super) const FRAME_MAX: usize = 256 * 1024;
 
 /// Sanitizes one table that is parsed without a stream.
 pub(super) fn sanitize_table(bytes: &mut [u8]) {
-    let _ = Fields::new(bytes).table(MOST_NESTED);
+    let _ = Fields::new(bytes).table();
 }
 
 /// Where the stream of frames is.
@@ -80,7 +79,7 @@ fn method(fields: &mut Fields<'_>) -> Option<()> {
     match (fields.short()?, fields.short()?) {
         CONNECTION_START => {
             fields.skip(2)?; // version
-            return fields.table(MOST_NESTED);
+            return fields.table();
         }
         BASIC_RETURN => {
             fields.skip(2)?; // reply code
@@ -103,7 +102,7 @@ fn content_header(fields: &mut Fields<'_>) -> Option<()> {
     let flags = fields.short()?;
     for bit in (2..16).rev().filter(|bit| flags & (1 << bit) != 0) {
         match bit {
-            13 => fields.table(MOST_NESTED)?,
+            13 => fields.table()?,
             12 | 11 => fields.skip(1)?, // delivery mode, priority
             6 => fields.skip(8)?,       // timestamp
             _ => fields.short_string()?,

@@ -8,7 +8,11 @@ use futures_io::AsyncRead;
 use futures_util::FutureExt;
 use lapin::types::parsing::parse_field_table;
 
-use super::{stream::Sanitized, *};
+use super::{
+    fields::{MOST_NESTED, MOST_VALUES},
+    stream::Sanitized,
+    *,
+};
 
 /// A frame of this type on channel 1.
 fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
@@ -65,7 +69,7 @@ fn what_is_well_behaved_passes_as_it_is() {
 #[test]
 fn what_is_nested_too_deep_becomes_bytes_and_the_rest_stays() {
     for depth in [MOST_NESTED + 1, 20_000] {
-        let after = b"\x01kS\0\0\0\x01v";
+        let after = b"\x01zS\0\0\0\x01v";
         let mut table = nested(depth);
         table = long(&[&table[4..], after].concat());
         let clean = sanitized(&content(0x2000, &table));
@@ -73,11 +77,34 @@ fn what_is_nested_too_deep_becomes_bytes_and_the_rest_stays() {
         let (rest, parsed) = parse_field_table(&clean[FRAME_HEAD + 14..]).expect("it can be parsed");
         assert_eq!(rest, [0xce]);
         let text = format!("{parsed:?}");
-        assert_eq!(text.matches("FieldArray(").count(), 0, "the last of one name counts: {text}");
+        assert_eq!(text.matches("FieldArray(").count(), MOST_NESTED, "{text}");
+        assert_eq!(text.matches("ByteArray(").count(), 1, "{text}");
+        assert!(text.contains("LongString"), "{text}");
         let changed =
             clean.iter().zip(content(0x2000, &table)).filter(|(now, before)| **now != *before).count();
         assert_eq!(changed, 1, "one type of {depth}");
     }
+}
+
+#[test]
+fn what_comes_after_too_many_values_becomes_bytes() {
+    let voids = |count| [&b"\x01aA"[..], &long(&vec![b'V'; count]), b"\x01zt\x01"].concat();
+    let named = |count| b"\x01aV".repeat(count);
+    for (table, values) in [
+        (voids(MOST_VALUES - 2), MOST_VALUES - 2),
+        (voids(100_000), MOST_VALUES - 1),
+        (named(MOST_VALUES), 1),
+        (named(40_000), 1),
+    ] {
+        let clean = sanitized(&content(0x2000, &long(&table)));
+
+        let (rest, parsed) = parse_field_table(&clean[FRAME_HEAD + 14..]).expect("it can be parsed");
+        assert_eq!(rest, [0xce]);
+        assert_eq!(format!("{parsed:?}").matches("Void").count(), values);
+    }
+    // With too little left for an array of bytes, the few are as they were.
+    let few = content(0x2000, &long(&named(MOST_VALUES + 1)));
+    assert_eq!(sanitized(&few), few);
 }
 
 #[test]
