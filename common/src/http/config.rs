@@ -85,7 +85,7 @@ mod tests {
     fn a_drain_for_which_a_stop_has_no_time_is_refused_with_the_longest_that_it_has() {
         assert_eq!(read("16000"), Ok(HttpConfig::DRAIN_MAX));
 
-        let refusal = read("18001").expect_err("it is too long");
-        assert!(refusal.starts_with("SHUTDOWN_DRAIN_MS must be at most 18000, not 18001"), "{refusal}");
+        let refusal = read("16001").expect_err("it is too long");
+        assert!(refusal.starts_with("SHUTDOWN_DRAIN_MS must be at most 16000, not 16001"), "{refusal}");
     }
 }
