@@ -29,3 +29,6 @@ pub mod http;
 
 pub mod service;
 mod stop_time;
+
+#[cfg(test)]
+mod test_folder;

@@ -1,28 +1,13 @@
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant, SystemTime},
 };
 
 use super::*;
+use crate::test_folder::TestFolder;
 
 const SMALL: Bounds = Bounds { segment: 100, segments: 3, reserve: 0 };
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("warren-journal-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn read(journal: &Journal<u64>) -> Vec<String> {
     let (mut lines, mut segments) = (journal.lines(), Vec::new());
@@ -49,13 +34,13 @@ fn open(folder: Option<&Path>, bounds: Bounds) -> Journal<u64> {
 
 #[test]
 fn what_was_recorded_is_there_after_the_journal_was_opened_again() {
-    let folder = Folder::new("again");
-    let first = open(Some(&folder.0), SMALL);
+    let folder = TestFolder::new();
+    let first = open(Some(folder.path()), SMALL);
     first.record(vec![1, 2]);
     until_written(&first, "2");
     drop(first);
 
-    let second = open(Some(&folder.0), SMALL);
+    let second = open(Some(folder.path()), SMALL);
     second.record(vec![3]);
 
     assert_eq!(until_written(&second, "3"), ["1", "2", "3"]);
@@ -63,8 +48,8 @@ fn what_was_recorded_is_there_after_the_journal_was_opened_again() {
 
 #[test]
 fn the_oldest_segments_make_room() {
-    let folder = Folder::new("room");
-    for journal in [open(Some(&folder.0), SMALL), open(None, SMALL)] {
+    let folder = TestFolder::new();
+    for journal in [open(Some(folder.path()), SMALL), open(None, SMALL)] {
         // Each more than a segment, and written before the next.
         for round in 0..10_u64 {
             let numbers: Vec<u64> = (0..40).map(|number| 1000 + round * 100 + number).collect();
@@ -81,11 +66,11 @@ fn the_oldest_segments_make_room() {
 
 #[test]
 fn a_file_whose_name_only_looks_like_a_segments_costs_no_entry_and_stays() {
-    let folder = Folder::new("stray");
-    fs::create_dir_all(&folder.0).expect("the folder is made");
-    let stray = folder.0.join("5.jsonl");
+    let folder = TestFolder::new();
+    fs::create_dir_all(folder.path()).expect("the folder is made");
+    let stray = folder.path().join("5.jsonl");
     fs::write(&stray, "not ours\n").expect("the disk has room");
-    let journal = open(Some(&folder.0), SMALL);
+    let journal = open(Some(folder.path()), SMALL);
 
     for round in 0..10_u64 {
         journal.record(vec![1000 + round; 40]);
@@ -99,8 +84,8 @@ fn a_file_whose_name_only_looks_like_a_segments_costs_no_entry_and_stays() {
 
 #[test]
 fn nothing_is_written_into_the_last_room_of_the_disk() {
-    let folder = Folder::new("reserve");
-    let journal = open(Some(&folder.0), Bounds { reserve: u64::MAX, ..SMALL });
+    let folder = TestFolder::new();
+    let journal = open(Some(folder.path()), Bounds { reserve: u64::MAX, ..SMALL });
 
     journal.record(vec![1, 2]);
     journal.flush(Duration::from_secs(10));
@@ -111,9 +96,9 @@ fn nothing_is_written_into_the_last_room_of_the_disk() {
 
 #[test]
 fn two_do_not_write_into_one_folder() {
-    let folder = Folder::new("two");
-    let first = open(Some(&folder.0), SMALL);
-    let second = open(Some(&folder.0), SMALL);
+    let folder = TestFolder::new();
+    let first = open(Some(folder.path()), SMALL);
+    let second = open(Some(folder.path()), SMALL);
 
     first.record(vec![1]);
     second.record(vec![2]);
@@ -124,12 +109,12 @@ fn two_do_not_write_into_one_folder() {
 
 #[test]
 fn half_a_line_at_the_end_spoils_only_itself() {
-    let folder = Folder::new("half");
-    fs::create_dir_all(&folder.0).expect("a folder");
-    fs::write(folder.0.join("00000007.jsonl"), "1\n{\"cut of").expect("a file");
-    fs::write(folder.0.join("readme"), "not ours").expect("a file");
+    let folder = TestFolder::new();
+    fs::create_dir_all(folder.path()).expect("a folder");
+    fs::write(folder.path().join("00000007.jsonl"), "1\n{\"cut of").expect("a file");
+    fs::write(folder.path().join("readme"), "not ours").expect("a file");
 
-    let journal = open(Some(&folder.0), SMALL);
+    let journal = open(Some(folder.path()), SMALL);
     journal.record(vec![2]);
 
     assert_eq!(until_written(&journal, "2"), ["1", "{\"cut of", "2"]);
@@ -137,24 +122,24 @@ fn half_a_line_at_the_end_spoils_only_itself() {
 
 #[test]
 fn a_folder_that_cannot_be_made_costs_only_what_is_on_disk() {
-    let folder = Folder::new("file");
-    fs::write(&folder.0, "a file is in the way").expect("a file");
+    let folder = TestFolder::new();
+    fs::write(folder.path(), "a file is in the way").expect("a file");
 
-    let journal = open(Some(&folder.0), SMALL);
+    let journal = open(Some(folder.path()), SMALL);
     journal.record(vec![1]);
 
     assert_eq!(until_written(&journal, "1"), ["1"]);
-    let _ = fs::remove_file(&folder.0);
+    let _ = fs::remove_file(folder.path());
 }
 
 #[test]
 fn a_sign_of_life_is_given_again_and_again_whether_or_not_anything_is_written() {
-    let folder = Folder::new("pulse");
-    let (journal, before) = Journal::<u64>::open_alive("test", Some(&folder.0), SMALL);
+    let folder = TestFolder::new();
+    let (journal, before) = Journal::<u64>::open_alive("test", Some(folder.path()), SMALL);
     assert_eq!(before, None, "nobody was here before");
     journal.record(vec![1]);
     until_written(&journal, "1");
-    let alive = fs::File::options().write(true).open(folder.0.join("alive")).expect("it lives");
+    let alive = fs::File::options().write(true).open(folder.path().join("alive")).expect("it lives");
 
     for busy in [false, true] {
         alive.set_modified(SystemTime::UNIX_EPOCH).expect("the time can be set");

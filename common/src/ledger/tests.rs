@@ -1,29 +1,14 @@
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
 use bytes::Bytes;
 
 use super::*;
 use crate::telemetry::trace::Origin;
+use crate::test_folder::TestFolder;
 
 const CONFIG: LedgerConfig = LedgerConfig { bytes: 64 << 20 };
 
 const SECOND: Duration = Duration::from_secs(1);
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("warren-ledger-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn envelope(id: &str, about: &[&str]) -> Envelope {
     let origin = Origin { accepted_at: Some(Timestamp::now()), ..Origin::fresh() };
@@ -68,8 +53,8 @@ fn steps(event: &LedgerEvent) -> Vec<StepKind> {
 #[tokio::test]
 async fn an_event_is_followed_from_its_request_to_its_effect_by_any_of_its_ids() {
     use StepKind::{Accepted, Acked, Applied, Committed, Confirmed, Delivered, Published};
-    let folder = Folder::new("way");
-    for place in [Some(folder.0.as_path()), None] {
+    let folder = TestFolder::new();
+    for place in [Some(folder.path()), None] {
         let ledger = Ledger::open("shop", place, CONFIG, 0);
         let event = envelope("e1", &["t1", "c1"]);
         let Origin { request_id, traceparent, .. } = event.origin.clone();
@@ -134,9 +119,9 @@ async fn ids_that_would_break_a_line_are_found_all_the_same() {
 #[tokio::test]
 async fn the_last_hundred_thousand_events_are_there_within_the_bound() {
     // An eighth of the events in an eighth of the room.
-    let folder = Folder::new("bound");
+    let folder = TestFolder::new();
     let bytes = 128 << 17;
-    let ledger = Ledger::open("shop", Some(&folder.0), LedgerConfig { bytes }, 0);
+    let ledger = Ledger::open("shop", Some(folder.path()), LedgerConfig { bytes }, 0);
     let id = |number: u32| format!("01234567-89ab-7cde-8f01-{number:012}");
 
     for first in (0..18_700).step_by(100) {
@@ -152,7 +137,7 @@ async fn the_last_hundred_thousand_events_are_there_within_the_bound() {
     let oldest = find(&ledger, &format!("o{}", id(18_700 - 12_500))).await;
     assert_eq!(steps(&oldest[0]).len(), 4, "{oldest:?}");
     assert_eq!(find(&ledger, "c1").await.len(), 50, "the newest of very many");
-    let on_disk: u64 = fs::read_dir(folder.0.join("shop.ledger"))
+    let on_disk: u64 = fs::read_dir(folder.path().join("shop.ledger"))
         .expect("the folder is there")
         .map(|file| file.and_then(|file| file.metadata()).map_or(0, |metadata| metadata.len()))
         .sum();

@@ -1,5 +1,4 @@
 use std::{
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,29 +19,14 @@ use crate::{
     event::{Envelope, Event, EventId},
     supervision::{Spec, Supervisor},
     telemetry::{metrics::Registry, trace::Origin},
+    test_folder::TestFolder,
     timeline::Timeline,
 };
 
-/// A folder of its own, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("warren-store-{}", uuid::Uuid::now_v7())))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Left to the system's own cleaning where it cannot be removed.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn config(folder: &Folder) -> StoreConfig {
+fn config(folder: &TestFolder) -> StoreConfig {
     StoreConfig {
         kind: StoreKind::Redb,
-        folder: folder.0.clone(),
+        folder: folder.path().to_owned(),
         reserve_bytes: 0,
         outbox_limit: 3,
         cache_bytes: 1 << 20,
@@ -155,7 +139,7 @@ fn pending(engine: &Engine) -> Vec<String> {
 
 #[actix::test]
 async fn what_was_answered_is_there_after_the_store_is_opened_again() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let config = config(&folder);
     let (engine, writer) = open(&config);
 
@@ -171,7 +155,7 @@ async fn what_was_answered_is_there_after_the_store_is_opened_again() {
 
 #[actix::test]
 async fn a_panic_closes_the_file_so_that_it_needs_no_repair() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let (engine, writer) = open(&config(&folder));
     writer.submit(Make("a")).await.expect("the store writes").expect("the id is free");
 
@@ -186,13 +170,13 @@ async fn a_panic_closes_the_file_so_that_it_needs_no_repair() {
     let noted = repaired.clone();
     let mut builder = redb::Database::builder();
     builder.set_repair_callback(move |_| noted.store(true, Ordering::Relaxed));
-    builder.open(folder.0.join("test.redb")).expect("the file opens");
+    builder.open(folder.path().join("test.redb")).expect("the file opens");
     assert!(!repaired.load(Ordering::Relaxed), "the whole file was read");
 }
 
 #[actix::test]
 async fn a_second_process_cannot_open_the_file() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let (_engine, _writer) = open(&config(&folder));
 
     assert!(matches!(Engine::open(&config(&folder), "test"), Err(StoreError::Io(_))));
@@ -200,7 +184,7 @@ async fn a_second_process_cannot_open_the_file() {
 
 #[actix::test]
 async fn a_refusal_changes_nothing() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let (engine, writer) = open(&config(&folder));
     writer.submit(Make("a")).await.expect("the store writes").expect("the first is not refused");
 
@@ -211,7 +195,7 @@ async fn a_refusal_changes_nothing() {
 
 #[actix::test]
 async fn a_command_that_fails_half_way_leaves_nothing_behind() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let (engine, writer) = open(&config(&folder));
 
     let outcome = writer.submit(WriteAndFail).await;
@@ -222,7 +206,7 @@ async fn a_command_that_fails_half_way_leaves_nothing_behind() {
 
 #[actix::test]
 async fn commands_that_arrive_together_share_a_commit() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let config = StoreConfig { outbox_limit: 1000, ..config(&folder) };
     let engine = Engine::open(&config, "test").expect("the store opens");
     let (count, counted) = std::sync::mpsc::channel();
@@ -244,7 +228,7 @@ async fn commands_that_arrive_together_share_a_commit() {
 
 #[actix::test]
 async fn requests_are_refused_while_too_many_events_wait_and_upkeep_goes_on() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let (engine, writer) = open(&config(&folder));
     for id in ["a", "b", "c"] {
         writer.submit(Make(id)).await.expect("the store writes").expect("the id is free");
@@ -259,7 +243,7 @@ async fn requests_are_refused_while_too_many_events_wait_and_upkeep_goes_on() {
 
 #[test]
 fn the_oldest_waiting_event_is_known_whatever_goes_and_after_a_start() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let at = |second| Timestamp::from_second(second).expect("a time");
     let engine = Engine::open(&config(&folder), "test").expect("the store opens");
     let commit = |engine: &Engine, second, numbers: &[u64], made: &[&'static str]| {
@@ -287,7 +271,7 @@ fn the_oldest_waiting_event_is_known_whatever_goes_and_after_a_start() {
 
 #[actix::test]
 async fn requests_are_refused_while_the_disk_is_nearly_full_and_reads_and_upkeep_go_on() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let (engine, writer) = open(&StoreConfig { reserve_bytes: u64::MAX, ..config(&folder) });
 
     assert_eq!(writer.submit(Make("a")).await, Err(StoreError::DiskFull));
@@ -299,7 +283,7 @@ async fn requests_are_refused_while_the_disk_is_nearly_full_and_reads_and_upkeep
 
 #[actix::test]
 async fn numbers_in_the_outbox_are_never_used_twice() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let config = config(&folder);
     let (engine, writer) = open(&config);
     let _ = writer.submit(Make("a")).await;
@@ -315,7 +299,7 @@ async fn numbers_in_the_outbox_are_never_used_twice() {
 
 #[actix::test]
 async fn a_row_that_cannot_be_read_is_named_and_hides_none_behind_it() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let (engine, writer) = open(&config(&folder));
     for id in ["a", "b", "c"] {
         writer.submit(Make(id)).await.expect("the store writes").expect("the id is free");
@@ -341,7 +325,7 @@ async fn a_row_that_cannot_be_read_is_named_and_hides_none_behind_it() {
 
 #[actix::test]
 async fn an_event_is_new_once_to_each_consumer() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let (_engine, writer) = open(&config(&folder));
 
     assert_eq!(writer.submit(SeeTwice).await, Ok([true, false, true]));
@@ -350,7 +334,7 @@ async fn an_event_is_new_once_to_each_consumer() {
 
 #[actix::test]
 async fn expired_records_are_swept_and_living_ones_stay() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let (engine, _writer) = open(&config(&folder));
     let start = Timestamp::UNIX_EPOCH;
     let see = |event: &'static str, seconds: i64| {
@@ -380,7 +364,7 @@ async fn expired_records_are_swept_and_living_ones_stay() {
 
 #[actix::test]
 async fn however_many_records_have_expired_a_repository_removes_them_soon() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let config = config(&folder);
     let engine = Engine::open(&config, "test").expect("the store opens");
     engine
@@ -405,7 +389,7 @@ async fn however_many_records_have_expired_a_repository_removes_them_soon() {
 
 #[actix::test]
 async fn a_failure_to_read_ends_the_generation_as_one_to_write_does() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let config = StoreConfig { cache_bytes: 0, ..config(&folder) };
     let engine = Engine::open(&config, "test").expect("the store opens");
     engine
@@ -419,7 +403,7 @@ async fn a_failure_to_read_ends_the_generation_as_one_to_write_does() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 
-    let file = std::fs::File::options().write(true).open(folder.0.join("test.redb"));
+    let file = std::fs::File::options().write(true).open(folder.path().join("test.redb"));
     file.and_then(|file| file.set_len(4096)).expect("the file is cut off");
     let read = repository.read(AllThings).await;
 
@@ -463,7 +447,7 @@ fn once(key: &str, fingerprint: &str, id: &'static str) -> IdempotentWrite<Make>
 
 #[actix::test]
 async fn a_keyed_command_is_carried_out_once_and_its_outcome_replayed() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let (engine, writer) = open(&config(&folder));
 
     let first = writer.submit(once("k", "same", "a")).await;
@@ -481,7 +465,7 @@ async fn a_keyed_command_is_carried_out_once_and_its_outcome_replayed() {
 
 #[actix::test]
 async fn a_refused_keyed_command_is_carried_out_afresh_the_next_time() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let (_engine, writer) = open(&config(&folder));
     let _ = writer.submit(Make("a")).await;
 
@@ -491,7 +475,7 @@ async fn a_refused_keyed_command_is_carried_out_afresh_the_next_time() {
 
 #[actix::test]
 async fn a_page_holds_the_entries_under_its_prefix_in_the_order_of_their_keys() {
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     let (engine, _writer) = open(&config(&folder));
     engine
         .transact(Timestamp::now(), |tx| {

@@ -1,23 +1,22 @@
 use std::{
     fs,
-    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
 use super::*;
+use crate::test_folder::TestFolder;
 use IncidentKind::{Actor, Link, Operator, Process};
 
-struct Folder(PathBuf);
+/// Where processes of one service come and go.
+struct Folder(TestFolder);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("warren-timeline-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        Self(folder)
+    fn new() -> Self {
+        Self(TestFolder::new())
     }
 
     fn open(&self) -> Timeline {
-        Timeline::open("shop", Some(&self.0))
+        Timeline::open("shop", Some(self.0.path()))
     }
 
     /// Opens it, and ends it as signal 9 does; returns when it had begun.
@@ -27,20 +26,14 @@ impl Folder {
         let began = timeline.started();
         drop(timeline);
         // Its thread has ended when the folder is free again.
-        let lock = fs::File::open(self.0.join("shop.timeline/lock")).expect("there is a lock");
+        let lock = fs::File::open(self.0.path().join("shop.timeline/lock")).expect("there is a lock");
         lock.lock().expect("a lock can be waited for");
         began
     }
 
     fn alive(&self) -> fs::File {
-        let path = self.0.join("shop.timeline/alive");
+        let path = self.0.path().join("shop.timeline/alive");
         fs::File::options().write(true).open(path).expect("every process gives a sign of life")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -82,7 +75,7 @@ fn the_newest_come_first_and_pages_go_on_where_the_last_one_ended() {
 
 #[test]
 fn a_process_that_stopped_in_order_leaves_only_what_it_lived_through() {
-    let folder = Folder::new("order");
+    let folder = Folder::new();
     let first = folder.open();
     first.end(first.begin(Actor, "repository", "panicked"));
     first.stopped();
@@ -97,7 +90,7 @@ fn a_process_that_stopped_in_order_leaves_only_what_it_lived_through() {
 
 #[test]
 fn a_process_that_did_not_stop_is_told_by_the_next_one_and_what_lasted_ended_with_it() {
-    let folder = Folder::new("killed");
+    let folder = Folder::new();
     let first = folder.open();
     first.begin(Link, "broker", "reset");
     first.0.journal.flush(Duration::from_secs(10));
@@ -126,7 +119,7 @@ fn what_is_told_twice_is_one_entry() {
 
 #[test]
 fn a_process_that_nobody_saw_end_ended_when_it_was_last_alive() {
-    let folder = Folder::new("alive");
+    let folder = Folder::new();
     let began = folder.open_and_kill();
     let alive = folder.alive().metadata().and_then(|file| file.modified()).expect("it has a time");
 
@@ -143,7 +136,7 @@ fn a_process_that_nobody_saw_end_ended_when_it_was_last_alive() {
 
 #[test]
 fn where_the_clock_went_backwards_nobody_knows_how_long_it_took() {
-    let folder = Folder::new("backwards");
+    let folder = Folder::new();
     folder.open_and_kill();
     folder.alive().set_modified(SystemTime::now() + Duration::from_secs(3600)).expect("it can be set");
 
@@ -155,7 +148,7 @@ fn where_the_clock_went_backwards_nobody_knows_how_long_it_took() {
 
 #[test]
 fn a_sign_of_life_from_before_the_process_is_not_of_it() {
-    let folder = Folder::new("older");
+    let folder = Folder::new();
     folder.open_and_kill();
     folder.alive().set_modified(SystemTime::UNIX_EPOCH).expect("it can be set");
 
@@ -167,8 +160,8 @@ fn a_sign_of_life_from_before_the_process_is_not_of_it() {
 
 #[test]
 fn a_sign_of_life_that_cannot_be_given_costs_only_the_duration() {
-    let folder = Folder::new("no-sign");
-    fs::create_dir_all(folder.0.join("shop.timeline/alive/in the way")).expect("a folder");
+    let folder = Folder::new();
+    fs::create_dir_all(folder.0.path().join("shop.timeline/alive/in the way")).expect("a folder");
     folder.open_and_kill();
 
     let second = folder.open();
