@@ -22,8 +22,9 @@ use super::{
 };
 use crate::timeline::{IncidentId, IncidentKind, Timeline};
 
-/// How long declaring everything and attaching the consumers may take; the first quorum queue takes a while.
-const SETUP_DEADLINE: Duration = Duration::from_secs(15);
+/// How long declaring everything and attaching the consumers may take: some thirty questions, each as slow as the network
+/// and the disks of the broker. One that has fallen silent is noticed much sooner, by its heartbeats.
+const SETUP_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long what failed may take to say so after the connection did.
 const REFUSAL_DEADLINE: Duration = Duration::from_millis(100);
@@ -119,7 +120,8 @@ impl Link {
             },
             Either::Right((Ok(publisher), _)) => publisher?,
             Either::Right((Err(_), _)) => {
-                return Err(BrokerError::unreachable("set the link up", "the broker took more than 15 s"));
+                let after = format!("the broker took more than {} s", SETUP_DEADLINE.as_secs());
+                return Err(BrokerError::unreachable("set the link up", after));
             }
         };
         tasks.spawn(async move { Err(lost.await) });
