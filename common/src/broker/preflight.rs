@@ -18,7 +18,7 @@ use super::{BrokerConfig, BrokerError, error::explain_io, sanitizer::sanitize_ta
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long the broker may take for its first word.
-const START_DEADLINE: Duration = Duration::from_secs(2);
+const START_DEADLINE: Duration = Duration::from_secs(5);
 
 const PROTOCOL_HEADER: &[u8] = b"AMQP\0\0\x09\x01";
 
@@ -57,7 +57,7 @@ pub(super) async fn find(config: &BrokerConfig) -> Result<Found, BrokerError> {
         Ok(Ok(properties)) => Ok(Found { address, product: product(&properties) }),
         Ok(Err(error)) => Err(BrokerError::unreachable(greet(), explain_io(&error))),
         Err(_) => {
-            Err(BrokerError::unreachable(greet(), "it accepts connections, but said nothing within 2 s"))
+            Err(BrokerError::unreachable(greet(), "it accepts connections, but said nothing within 5 s"))
         }
     }
 }
