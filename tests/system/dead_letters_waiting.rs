@@ -110,6 +110,7 @@ async fn top(system: &System) -> String {
 
 warren::stories! {
     on both brokers:
-        how_many_dead_letters_wait_is_seen_until_none_do,
+        how_many_dead_letters_wait_is_seen_until_none_do;
+    on the embedded broker:
         a_broker_that_is_away_leaves_the_last_count_with_its_time;
 }

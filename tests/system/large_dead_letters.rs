@@ -43,6 +43,6 @@ async fn replaying_letters_of_many_megabytes_takes_the_memory_of_a_few() {
 }
 
 warren::stories! {
-    on both brokers:
+    on rabbitmq:
         replaying_letters_of_many_megabytes_takes_the_memory_of_a_few;
 }

@@ -272,7 +272,8 @@ warren::stories! {
         users_ends_under_load_without_failing_a_request_it_took,
         the_gateway_ends_under_load_without_failing_a_request_it_took,
         services_that_end_while_their_broker_is_away_keep_their_events_for_the_next_start,
-        a_service_does_not_end_before_its_events_have_left_if_the_broker_takes_them_in_time,
+        a_service_does_not_end_before_its_events_have_left_if_the_broker_takes_them_in_time;
+    on the embedded broker:
         a_service_ends_in_time_and_in_order_where_every_step_takes_as_long_as_it_may;
     without a broker:
         a_drain_that_would_take_too_long_is_refused_at_the_start,

@@ -80,6 +80,6 @@ async fn observed_unreadable(system: &System) -> Value {
 }
 
 warren::stories! {
-    on both brokers:
+    on the embedded broker:
         an_event_that_cannot_be_read_holds_up_none_behind_it_and_leaves_once_it_can_be_read;
 }
