@@ -13,13 +13,15 @@ const BLOCKS: u16 = 80;
 const BLOCK: u16 = 250;
 
 struct Claimed {
+    /// What somebody else is about to take.
+    promised: Vec<u16>,
     /// The first port of every block that is this process'.
     blocks: Vec<TcpListener>,
     /// What the last of them has left.
     rest: Range<u16>,
 }
 
-static CLAIMED: Mutex<Claimed> = Mutex::new(Claimed { blocks: Vec::new(), rest: 0..0 });
+static CLAIMED: Mutex<Claimed> = Mutex::new(Claimed { promised: Vec::new(), blocks: Vec::new(), rest: 0..0 });
 
 /// Gives a port on the loopback interface that is free now, and that no other caller of this function gets.
 ///
@@ -30,13 +32,19 @@ pub fn free() -> u16 {
     let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
 
     loop {
-        if let Some(port) = claimed.rest.find(|&port| listen(port).is_some()) {
+        let Claimed { promised, rest, .. } = &mut *claimed;
+        if let Some(port) = rest.find(|port| !promised.contains(port) && listen(*port).is_some()) {
             return port;
         }
         let (block, rest) = claim().expect("a machine has 80 blocks of ports for its test binaries");
         claimed.blocks.push(block);
         claimed.rest = rest;
     }
+}
+
+/// Gives none of these: they are for somebody who has not taken them yet.
+pub fn promise(ports: impl IntoIterator<Item = u16>) {
+    CLAIMED.lock().unwrap_or_else(PoisonError::into_inner).promised.extend(ports);
 }
 
 /// Claims the first free block, beginning at one that depends on the process, so that processes rarely meet.

@@ -1,8 +1,8 @@
 //! Users and orders are killed by signal 9 at random moments under load, again and again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use warren::harness::Child;
+use warren::harness::{Child, Folder, eventually};
 use warren::note;
 use warren::service::Service;
 
@@ -44,6 +44,37 @@ async fn services_killed_at_random_moments_lose_and_double_nothing() {
     system.finish().await;
 }
 
+async fn whoever_is_killed_while_it_makes_its_file_starts_on_what_is_there() {
+    const ROUNDS: u32 = 20;
+    let system = system().without_broker().prepare().await;
+    let mut rng = seeded("killed at its first start");
+    let folder = Folder::new();
+    let users = &system.users;
+
+    for round in 0..ROUNDS {
+        let data = folder.path().join(round.to_string());
+        users.set_env("DATA_DIR", &data.to_string_lossy());
+        users.start();
+        let is_begun = || {
+            let entries = std::fs::read_dir(&data).into_iter().flatten().flatten();
+            entries.into_iter().any(|entry| entry.file_name().to_string_lossy().contains("users."))
+        };
+        eventually(Duration::from_secs(20), "it makes a file", async || match is_begun() {
+            true => Ok(()),
+            false => Err("there is none"),
+        })
+        .await;
+        tokio::time::sleep(Duration::from_micros(rng.u64(0..12_000))).await;
+        users.kill9();
+
+        users.start();
+        users.wait_ready().await;
+        users.kill9();
+    }
+    system.expect_no_broker();
+    system.finish().await;
+}
+
 async fn killing_anyone_the_gateway_too_loses_and_doubles_nothing() {
     const ROUNDS: usize = 5;
     let system = system().env(Service::Orders, "CUSTOMERS_BREAKER_OPEN_MS", "50").start().await;
@@ -71,4 +102,6 @@ warren::stories! {
     on both brokers:
         services_killed_at_random_moments_lose_and_double_nothing,
         killing_anyone_the_gateway_too_loses_and_doubles_nothing;
+    without a broker:
+        whoever_is_killed_while_it_makes_its_file_starts_on_what_is_there;
 }

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use super::{
     OutboxPage, OutboxRow, Page, StoreConfig, StoreError, StoreKind, Table, Tables, UnreadableRow,
+    file::open_or_make,
     table::{decode, encode},
 };
 use crate::event::Envelope;
@@ -91,8 +92,7 @@ impl Engine {
                 fs::create_dir_all(&config.folder)
                     .map_err(|error| StoreError::Io(format!("{}: {error}", config.folder.display())))?;
                 let file = config.folder.join(format!("{service}.redb"));
-                builder
-                    .create(&file)
+                open_or_make(&builder, &file)
                     .map_err(|error| StoreError::Io(format!("{}: {error}", file.display())))?
             }
         };

@@ -18,6 +18,7 @@ mod config;
 mod engine;
 mod error;
 mod expiring;
+mod file;
 mod idempotency;
 mod inbox;
 mod metrics;
@@ -32,6 +33,7 @@ pub use command::{Command, Importance, Query};
 pub use config::{StoreConfig, StoreKind};
 pub use engine::{Snapshot, Transaction};
 pub use error::StoreError;
+pub use file::open_or_make;
 pub use idempotency::{Fingerprint, IdempotencyKey, IdempotentWrite, Once, Recall, Recalled};
 pub use metrics::{InboxMetrics, StoreMetrics};
 pub use outbox::{

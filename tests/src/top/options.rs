@@ -10,7 +10,7 @@ pub struct Options {
     #[command(flatten)]
     pub(super) admin: AdminOptions,
 
-    /// Print one picture as plain text and end; so it does too where input or output is no terminal
+    /// Print one picture as plain text, without the timeline, and end; so it does too where input or output is no terminal
     #[arg(long)]
     pub(super) once: bool,
 }

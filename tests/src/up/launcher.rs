@@ -23,6 +23,7 @@ use super::options::Options;
 use super::screen::{Screen, Voice};
 use super::welcome::welcome;
 use crate::http::Http;
+use crate::ports;
 use crate::service::Service;
 
 /// A service is ready within a second; after this, something is wrong that its own lines tell.
@@ -50,6 +51,7 @@ pub(super) async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let host = host()?;
     broker::given(&options.broker)?;
     check_ports(options, host)?;
+    ports::promise(options.ports().map(|(port, ..)| port));
     let _lock = lock(&options.data)?;
     let data = fs::canonicalize(&options.data)?;
 

@@ -12,7 +12,8 @@ use super::screen::Screen;
 pub(super) fn welcome(options: &Options, admin: &Admin, broker: &Broker, screen: Screen) {
     let Options { gateway_port, users_port, orders_port, .. } = options;
     let api = format!("http://localhost:{gateway_port}/api");
-    let json = r#"-H "Content-Type: application/json""#;
+    let admission = Admission::of_environment();
+    let json = format!(r#"-H "Content-Type: application/json"{}"#, admission.header());
     let text = format!(
         r#"
 gateway  http://localhost:{gateway_port}, the only public entry
@@ -25,7 +26,7 @@ broker   {broker}
 {admission}
 
   curl -X POST {api}/orders {json} -d '{{"userId":"u1","items":["book"]}}'
-  curl {api}/users/u1
+  curl {api}/users/u1{header}
   curl -X POST {api}/users {json} -d '{{"name":"Grace","email":"grace@example.com"}}'
   curl -X POST {api}/orders {json} -d '{{"userId":"nobody","items":["book"]}}'
 
@@ -33,24 +34,28 @@ Ctrl-C ends it. Its data is in {data}.
 
 "#,
         broker = broker.what,
-        console = console(admin, demo_faults()),
+        header = admission.header(),
+        console = console(admin, demo_faults(), &admission),
         token = token(admin),
         data = options.data.display(),
-        admission = admission(&api),
+        admission = admission.text(&api),
     );
     screen.show(&text);
 }
 
 /// Where the console is, what one can do there, and how to have it in a terminal.
-fn console(admin: &Admin, may_break: bool) -> String {
+fn console(admin: &Admin, may_break: bool, admission: &Admission) -> String {
     let url = admin.url();
     let top = match url == format!("http://127.0.0.1:{DEFAULT_ADMIN_PORT}") {
         true => "cargo top".to_owned(),
         false => format!("cargo top --admin {url}"),
     };
-    let breaks = match may_break {
-        true => "it can break things, because DEMO_FAULTS is true",
-        false => "with DEMO_FAULTS=true it can break things",
+    let breaks = match (may_break, admission) {
+        (true, Admission::Required) => {
+            "it could break things, because DEMO_FAULTS is true, if AUTH were open"
+        }
+        (true, _) => "it can break things, because DEMO_FAULTS is true",
+        (false, _) => "with DEMO_FAULTS=true it can break things",
     };
     format!("{url}, or in a terminal: {top}; {breaks}")
 }
@@ -68,18 +73,50 @@ fn demo_faults() -> bool {
     env::var("DEMO_FAULTS").is_ok_and(|value| value.trim() == "true")
 }
 
-/// What the gateway asks of its clients, as far as they need to know it.
-fn admission(api: &str) -> String {
-    let is_open = env::var("AUTH").is_ok_and(|mode| mode.trim() == "open");
-    match is_open || policies().iter().any(|(name, _)| *name == "AUTH") {
-        true => {
-            "auth     open: everybody may do everything without a token; AUTH=required changes that".into()
-        }
-        false => format!(
-            r#"auth     by AUTH or GATEWAY_CONFIG; where a token is required, this gives one:
+/// What the gateway asks of its clients, as far as that is known here.
+enum Admission {
+    Open,
+    Required,
+    /// By a file.
+    Unknown,
+}
 
-  curl -X POST {api}/users/sessions -H "Content-Type: application/json" -d '{{"email":"ada@example.com","password":"correct horse battery"}}'"#
-        ),
+impl Admission {
+    fn of_environment() -> Self {
+        match env::var("AUTH").as_deref().map(str::trim) {
+            Ok("open") => Self::Open,
+            Ok("required") => Self::Required,
+            _ if policies().iter().any(|(name, _)| *name == "AUTH") => Self::Open,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// What a request says of who asks.
+    fn header(&self) -> &'static str {
+        match self {
+            Self::Required => r#" -H "Authorization: Bearer $TOKEN""#,
+            Self::Open | Self::Unknown => "",
+        }
+    }
+
+    fn text(&self, api: &str) -> String {
+        let login = format!(
+            r#"TOKEN=$(curl -s -X POST {api}/users/sessions -H "Content-Type: application/json" -d '{{"email":"ada@example.com","password":"correct horse battery"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/')"#
+        );
+        match self {
+            Self::Open => {
+                "auth     open: everybody may do everything without a token; AUTH=required changes that"
+                    .into()
+            }
+            Self::Required => {
+                format!("auth     required; this gets the token of the demo's user\n\n  {login}")
+            }
+            Self::Unknown => {
+                format!(
+                    "auth     as GATEWAY_CONFIG says; where a token is required, this gets one\n\n  {login}"
+                )
+            }
+        }
     }
 }
 
@@ -92,12 +129,14 @@ mod tests {
         let (usual, other) = (Admin::at(DEFAULT_ADMIN_PORT, "", ""), Admin::at(9999, "", "correct battery"));
 
         assert_eq!(
-            console(&usual, true),
+            console(&usual, true, &Admission::Open),
             "http://127.0.0.1:8081, or in a terminal: cargo top; it can break things, because DEMO_FAULTS is true"
         );
         assert!(
-            console(&other, false).contains("cargo top --admin http://127.0.0.1:9999; with DEMO_FAULTS=true")
+            console(&other, false, &Admission::Open)
+                .contains("cargo top --admin http://127.0.0.1:9999; with DEMO_FAULTS=true")
         );
+        assert!(console(&usual, true, &Admission::Required).ends_with("if AUTH were open"));
         assert!(token(&usual).contains("asks nobody"));
         assert_eq!(token(&other), "asks for the token that ADMIN_TOKEN says");
     }

@@ -52,7 +52,12 @@ impl Processes {
             counts: Aside(Value::Null),
             report: Map::from_iter([("actors".to_owned(), Value::Array(Vec::new()))]),
         });
-        if process.state != state {
+        // Brought back between two looks, it may never have been seen away.
+        let begun = |report: &Map<String, Value>| report.get("startedAt").cloned();
+        let another = said
+            .as_ref()
+            .is_some_and(|said| begun(&process.report).is_some_and(|before| Some(before) != begun(said)));
+        if process.state != state || another {
             (process.state, process.since) = (state, now);
         }
         process.reason = reason;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use common::store::open_or_make;
 use redb::{Builder, Database, DatabaseError, TableDefinition};
 
 use super::{Position, QueueId, StoreError};
@@ -33,7 +34,9 @@ const CACHE_BYTES: usize = 4 << 20;
 pub(super) fn open(folder: &Path) -> Result<Database, StoreError> {
     fs::create_dir_all(folder).map_err(|cause| StoreError::Folder(folder.to_owned(), Arc::new(cause)))?;
     let file = folder.join("broker.redb");
-    Builder::new().set_cache_size(CACHE_BYTES).create(&file).map_err(|error| match error {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    open_or_make(&builder, &file).map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(file),
         error => StoreError::Open(file, Arc::new(error.into())),
     })
