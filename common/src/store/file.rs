@@ -23,20 +23,29 @@ pub fn open_or_make(builder: &Builder, file: &Path) -> Result<Database, Database
 fn make(builder: &Builder, file: &Path) -> Result<(), DatabaseError> {
     // Another process may be about to make the same file.
     let new = file.with_extension(format!("{}.new", std::process::id()));
-    drop(builder.create(&new)?);
-    // Other than a renaming, this does not take the place of a file that another process has made meanwhile.
-    let linked = fs::hard_link(&new, file);
+    let made = builder.create(&new).map(drop).and_then(|()| name(&new, file));
+    // Also where there was no room for the whole of it, or the next attempt would find the half.
     let removed = fs::remove_file(&new);
-    match linked {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        // Not every file system has links; there it is made in its place.
-        Err(error) => log::debug!("event=store_file_not_linked error={:?}", error.to_string()),
-        // Without this the name may be gone after a loss of power, and with it whatever was committed.
-        Ok(()) => File::open(file.parent().unwrap_or(Path::new(".")))
-            .and_then(|folder| folder.sync_all())
-            .map_err(storage)?,
-    }
+    made?;
     removed.map_err(storage)
+}
+
+/// Gives `new` the name `file` too, which lasts from then on.
+fn name(new: &Path, file: &Path) -> Result<(), DatabaseError> {
+    // Other than a renaming, this does not take the place of a file that another process has made meanwhile.
+    match fs::hard_link(new, file) {
+        // Without this the name may be gone after a loss of power, and with it whatever was committed.
+        Ok(()) => {
+            let folder = File::open(file.parent().unwrap_or(Path::new(".")));
+            folder.and_then(|folder| folder.sync_all()).map_err(storage)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => {
+            // Not every file system has links; there it is made in its place.
+            log::debug!("event=store_file_not_linked error={:?}", error.to_string());
+            Ok(())
+        }
+    }
 }
 
 fn storage(error: io::Error) -> DatabaseError {
