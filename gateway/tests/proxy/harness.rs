@@ -450,6 +450,16 @@ impl Service {
         iter::from_fn(open).collect()
     }
 
+    /// How many connections to it are being opened, as the kernel tells it (proc_net_tcp(5), state SYN_SENT).
+    pub fn half_open(&self) -> usize {
+        let (port, table) = (format!(":{:04X}", self.port), fs::read_to_string("/proc/net/tcp"));
+        let is_half_open = |line: &&str| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            fields.get(2).is_some_and(|remote| remote.ends_with(&port)) && fields.get(3) == Some(&"02")
+        };
+        table.expect("Linux tells it").lines().filter(is_half_open).count()
+    }
+
     /// Says from now on how it is with this status.
     pub fn say_health(&self, status: u16) {
         self.notes.health.store(status, Ordering::Relaxed);
